@@ -1,0 +1,70 @@
+"""Super tickets: the part of a pretrained encoder that, trained alone, does best on a task.
+
+Every public name is imported from here. Each is loaded when first asked for, so that
+`import supertickets` takes no time and loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Two lists of the same names: this block for type checkers, the table below for Python.
+# A test holds them equal.
+if TYPE_CHECKING:
+    from supertickets.config import Config as Config
+    from supertickets.encoders.gating import gate as gate
+    from supertickets.encoders.loading import load as load
+    from supertickets.encoders.pruning import prune as prune
+    from supertickets.encoders.rewinding import RewindPoint as RewindPoint
+    from supertickets.errors import UserError as UserError
+    from supertickets.learning.scoring import score as score
+    from supertickets.tickets.importance import Importance as Importance
+    from supertickets.tickets.masks import Mask as Mask
+    from supertickets.tickets.structures import Structures as Structures
+    from supertickets.tickets.ticket import Ticket as Ticket
+    from supertickets.workflows.check import check as check
+    from supertickets.workflows.find import find as find
+    from supertickets.workflows.init import init as init
+    from supertickets.workflows.report import report as report
+    from supertickets.workflows.show import show as show
+    from supertickets.workflows.sweep import sweep as sweep
+
+_HOME = {
+    "Config": "config",
+    "Importance": "tickets.importance",
+    "Mask": "tickets.masks",
+    "RewindPoint": "encoders.rewinding",
+    "Structures": "tickets.structures",
+    "Ticket": "tickets.ticket",
+    "UserError": "errors",
+    "check": "workflows.check",
+    "find": "workflows.find",
+    "gate": "encoders.gating",
+    "init": "workflows.init",
+    "load": "encoders.loading",
+    "prune": "encoders.pruning",
+    "report": "workflows.report",
+    "score": "learning.scoring",
+    "show": "workflows.show",
+    "sweep": "workflows.sweep",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module that defines it."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("supertickets")
+    if name not in _HOME:
+        raise AttributeError(f"module 'supertickets' has no attribute '{name}'")
+    value = getattr(import_module(f"supertickets.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

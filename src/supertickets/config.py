@@ -1,0 +1,176 @@
+"""Every setting of a sweep, as frozen values that refuse to be wrong.
+
+The docstring under a field is its help: `supertickets init` prints it as the comment above the
+field, the command line shows it, and the reference page of the docs is made from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+type_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+Budget = Literal["smoke", "laptop", "paper"]
+Kind = Literal["winning", "random", "losing"]
+ScorerName = Literal["as_described", "as_released", "taylor", "magnitude", "random"]
+Ranking = Literal["apart", "joint"]
+FfnUnit = Literal["sublayer"]
+Optimiser = Literal["adamw", "adamax"]
+Precision = Literal["auto", "fp32", "bf16"]
+TaskKind = Literal["auto", "classification", "regression"]
+
+Level = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+@dataclass(frozen=True, config=type_config)
+class DataConfig:
+    """Which examples: a known task in a folder, or the user's own files."""
+
+    task: str | None = None
+    """A known task (cola, sst2, mrpc, stsb, rte, wnli, qnli, qqp, mnli, snli, scitail), or a name for your own data."""
+    folder: str | None = None
+    """Folder that holds the known task's files, in the layout they are published in."""
+    train: str | None = None
+    """Your training examples: a CSV, TSV, JSONL or Parquet file, a dataset folder, or a hub dataset as name:split."""
+    test: str | None = None
+    """Your report examples, same formats; never looked at by any choice."""
+    text: str = "text"
+    """Column that holds the text."""
+    text_pair: str | None = None
+    """Column that holds the second text, for tasks on pairs of sentences."""
+    label: str = "label"
+    """Column that holds the label (words or whole numbers) or the number to predict."""
+    kind: TaskKind = "auto"
+    """Classification or regression; auto reads it off the labels: numbers with a fraction mean regression."""
+    train_examples: Positive | None = None
+    """Use at most this many training examples (a seeded, stratified draw); empty means all."""
+    report_examples: Positive | None = None
+    """Use at most this many report examples (a seeded, stratified draw); empty means all."""
+
+
+@dataclass(frozen=True, config=type_config)
+class EncoderConfig:
+    """Which pretrained encoder."""
+
+    name: str = "minilm"
+    """A local folder, a hub id, or an alias: minilm, mpnet."""
+    max_length: Annotated[int, Field(ge=8, le=8192)] = 128
+    """Longest input in tokens; longer texts are cut."""
+
+
+@dataclass(frozen=True, config=type_config)
+class UnitsConfig:
+    """What a ticket keeps or drops, next to whole attention heads."""
+
+    ffn: FfnUnit = "sublayer"
+    """FFN units: whole feed-forward sublayers, as published."""
+
+
+@dataclass(frozen=True, config=type_config)
+class TrainingConfig:
+    """How the full model and every ticket are fine-tuned."""
+
+    epochs: Annotated[float, Field(gt=0, le=1000)] = 3.0
+    """Passes over the training examples."""
+    batch_size: Positive = 32
+    """Examples in one optimiser step, before gradient accumulation."""
+    gradient_accumulation: Positive = 1
+    """Batches whose gradients are added up before one optimiser step."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
+    """Peak learning rate; it rises linearly over the warmup and then falls linearly to zero."""
+    optimiser: Optimiser = "adamw"
+    """adamw, or adamax (the published recipe)."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Decoupled weight decay on all but biases and layer norms."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps over which the learning rate rises."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are scaled down to this norm."""
+    head_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout before the task head."""
+    precision: Precision = "auto"
+    """fp32, bf16 (autocast), or auto: bf16 where the processor has it."""
+
+
+@dataclass(frozen=True, config=type_config)
+class ScoringConfig:
+    """How units are scored on the tuned model."""
+
+    scorer: ScorerName = "as_described"
+    """as_described (the paper's text), as_released (the 2021 code), taylor, magnitude or random."""
+    examples: Positive | None = None
+    """Score on at most this many training examples; empty means all."""
+
+
+@dataclass(frozen=True, config=type_config)
+class TicketsConfig:
+    """Which tickets are drawn."""
+
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    """Sparsity levels: share of the heads, and of the FFN units, that are dropped."""
+    control_levels: tuple[Level, ...] = (0.2, 0.4, 0.6)
+    """Levels, among the levels, at which the control kinds (random, losing) are drawn."""
+    kinds: tuple[Kind, ...] = ("winning", "random", "losing")
+    """Kinds of ticket; winning is always drawn."""
+    min_heads: Annotated[int, Field(ge=0)] = 1
+    """Heads that each layer keeps at the least (1 as published; 0 lets a layer lose all)."""
+    ranking: Ranking = "apart"
+    """Heads and FFN units ranked apart (as published), or joint: all units by importance per weight."""
+
+
+@dataclass(frozen=True, config=type_config)
+class SelectionConfig:
+    """The examples, held out of the training set, that choose the super ticket."""
+
+    pooled_examples: Positive = 1000
+    """Selection examples aimed at, pooled over the seeds (each seed holds out its own)."""
+    min_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Smallest share of the training examples that one seed holds out."""
+    max_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Largest share of the training examples that one seed holds out."""
+
+
+@dataclass(frozen=True, config=type_config)
+class Config:
+    """One sweep over one task."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    """Which examples."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """Which pretrained encoder."""
+    units: UnitsConfig = field(default_factory=UnitsConfig)
+    """What a ticket keeps or drops."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """How models are fine-tuned."""
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    """How units are scored."""
+    tickets: TicketsConfig = field(default_factory=TicketsConfig)
+    """Which tickets are drawn."""
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    """Which examples choose."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
+    """One full repetition per seed: task head, batch order, dropout, selection split."""
+    budget: Budget = "laptop"
+    """One dial for levels, seeds, epochs and training size; anything set by hand wins over it."""
+
+
+BUDGETS: dict[Budget, dict[str, Any]] = {
+    "smoke": {
+        "seeds": (0, 1),
+        "training": {"epochs": 1},
+        "tickets": {"levels": (0.2, 0.5), "control_levels": (0.5,)},
+        "data": {"train_examples": 96, "report_examples": 128},
+    },
+    "laptop": {"data": {"train_examples": 2000}},
+    "paper": {
+        "seeds": (0, 1, 2, 3, 4),
+        "training": {"epochs": 6},
+        "tickets": {"levels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), "control_levels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)},
+    },
+}

@@ -1,0 +1,53 @@
+"""What no setting can know alone: settings that do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from supertickets.config import Config
+from supertickets.schema import Fault, get, suggest
+from supertickets.yaml_places import Loc
+
+KNOWN_TASKS = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "qnli", "qqp", "mnli", "snli", "scitail")
+
+Conflict = tuple[Fault, tuple[Loc, ...]]
+
+_LEVELS: Loc = ("tickets", "levels")
+_CONTROL: Loc = ("tickets", "control_levels")
+_TASK, _FOLDER, _TRAIN, _TEST = _DATA = tuple(("data", name) for name in ("task", "folder", "train", "test"))
+
+
+def conflicts(config: Config) -> Iterator[Conflict]:
+    """Each fault with the settings it follows from."""
+    yield from _data(config)
+    for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("seeds",)):
+        values = get(config, loc)
+        twice = [value for index, value in enumerate(values) if value in values[:index]]
+        if twice:
+            yield Fault(loc, f"holds {twice[0]} twice"), (loc,)
+    strangers = [level for level in config.tickets.control_levels if level not in config.tickets.levels]
+    if strangers:
+        levels = ", ".join(map(str, config.tickets.levels))
+        yield Fault(_CONTROL, f"must be among the levels ({levels}), which {strangers[0]} is not"), (_CONTROL, _LEVELS)
+    low, high = config.selection.min_share, config.selection.max_share
+    if low > high:
+        locs = (("selection", "min_share"), ("selection", "max_share"))
+        yield Fault(locs[0], f"must be selection.max_share ({high}) or less, not {low}"), locs
+
+
+def _data(config: Config) -> Iterator[Conflict]:
+    """A known task and its folder, or your own train and test, or nothing at all (the demo)."""
+    task, folder, train, test = (get(config, loc) for loc in _DATA)
+    if train is not None or test is not None:
+        if folder is not None:
+            yield Fault(_FOLDER, "does not go with data.train and data.test; give one or the other"), _DATA
+        if test is None:
+            yield Fault(_TRAIN, "needs data.test beside it: the examples to report on"), _DATA
+        if train is None:
+            yield Fault(_TEST, "needs data.train beside it: the examples to train on"), _DATA
+    elif task is None and folder is not None:
+        yield Fault(_FOLDER, f"needs data.task beside it: one of {', '.join(KNOWN_TASKS)}"), _DATA
+    elif task is not None and task not in KNOWN_TASKS:
+        yield Fault(_TASK, f"unknown task {task}; {suggest(task, KNOWN_TASKS)}"), _DATA
+    elif task is not None and folder is None:
+        yield Fault(_TASK, f"{task} needs data.folder beside it: the folder that holds its files"), _DATA

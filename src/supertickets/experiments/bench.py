@@ -1,0 +1,135 @@
+"""Bench: what every run needs around the paper's steps: its data, its rewind point, its clock, its record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from supertickets import provenance
+from supertickets.data.batching import LengthOrderedBatches, collator
+from supertickets.encoders.families import structures_of
+from supertickets.encoders.rewinding import RewindPoint
+from supertickets.experiments.records import Cost, Record, Size
+from supertickets.experiments.runs import Run, TuneRun, settings_of
+from supertickets.experiments.workspace import Splits, Workspace
+from supertickets.learning.evaluation import predict
+from supertickets.learning.metrics import score as score_predictions
+from supertickets.learning.scoring import Batch
+from supertickets.learning.training import train
+from supertickets.tickets.importance import Importance
+from supertickets.tickets.masks import Mask
+from supertickets.tickets.ticket import Ticket
+
+SCORING_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run made: its record, its model, and its ticket if it is a ticket's run."""
+
+    record: Record
+    model: PreTrainedModel
+    ticket: Ticket | None
+
+
+class Bench:
+    """One run's workplace; it keeps the time of each stage and turns the end state into a Record."""
+
+    def __init__(self, run: Run, sweep: Workspace) -> None:
+        self._run, self._sweep = run, sweep
+        self._seconds: dict[str, float] = {}
+        self._trained_examples = 0
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The seed's train, selection and report examples."""
+        return self._sweep.splits(self._run.seed)
+
+    @cached_property
+    def rewind_point(self) -> RewindPoint:
+        """The pretrained encoder with the seed's head, before any training."""
+        with self.timed("loading"):
+            return self._sweep.rewind_point(self._run.seed)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the block's wall time to a stage."""
+        start = time.perf_counter()
+        yield
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def train(self, model: PreTrainedModel) -> None:
+        """Fine-tune `model` on the seed's training examples."""
+        with self.timed("training"):
+            done = train(model, self.splits.train, self._sweep.tokenizer, self._run.config.training, seed=self._run.seed)
+        self._trained_examples += done.examples
+
+    def scoring_batches(self) -> Iterator[Batch]:
+        """The seed's training examples (or the first of them, as many as the config says), by length."""
+        wanted = self._run.config.scoring.examples or len(self.splits.train)
+        examples = self.splits.train.select(range(min(wanted, len(self.splits.train))))
+        for _, batch in LengthOrderedBatches(examples, collator(self._sweep.tokenizer), SCORING_BATCH):
+            yield batch
+
+    def importance_of(self, tune: TuneRun) -> Importance:
+        """The importance that the seed's tuned model left in its record."""
+        arrays = Record.load(self._sweep.run_folder(tune)).arrays
+        structures = structures_of(self.rewind_point.model())
+        return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"])
+
+    def ticket(self, mask: Mask, importance: Importance) -> Ticket:
+        """The mask with its rewind point and origin."""
+        run = self._run
+        return Ticket(
+            mask=mask,
+            kind=run.kind,
+            sparsity=run.sparsity,
+            seed=run.seed,
+            encoder=run.config.encoder.name,
+            rewind_sha256=self.rewind_point.sha256,
+            importance=importance,
+            provenance=provenance.collect(),
+        )
+
+    def result(
+        self, model: PreTrainedModel, mask: Mask, *, importance: Importance | None = None, ticket: Ticket | None = None
+    ) -> Result:
+        """Evaluate the trained model on both splits and put everything into one Record."""
+        arrays = _arrays(mask, importance)
+        with self.timed("evaluation"):
+            for split in ("selection", "report"):
+                examples = getattr(self.splits, split)
+                arrays[f"{split}_predictions"] = predict(model, examples, self._sweep.tokenizer)
+                arrays[f"{split}_labels"] = np.asarray(examples["labels"])
+        scores = {
+            split: score_predictions(self._sweep.task, arrays[f"{split}_predictions"], arrays[f"{split}_labels"])
+            for split in ("selection", "report")
+        }
+        remaining = mask.weights_remaining
+        record = Record(
+            name=self._run.name,
+            kind=self._run.kind,
+            sparsity=self._run.sparsity,
+            seed=self._run.seed,
+            **scores,
+            size=Size(remaining.all, remaining.encoder, mask.heads_per_layer, mask.ffn_per_layer),
+            cost=Cost(self._seconds, self._trained_examples),
+            settings=settings_of(self._run.config),
+            provenance=provenance.collect() | {"threads": torch.get_num_threads(), "data": self._sweep.data["sha256"]},
+            arrays=arrays,
+        )
+        return Result(record, model, ticket)
+
+
+def _arrays(mask: Mask, importance: Importance | None) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {"heads": mask.heads, "ffn": mask.ffn}
+    if importance is not None:
+        arrays |= {"importance_heads": importance.heads, "importance_ffn": importance.ffn}
+    return arrays

@@ -1,0 +1,60 @@
+"""The super ticket as something to use: its model folder, and how much faster it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from supertickets import storage
+from supertickets.data.batching import LengthOrderedBatches, collator
+from supertickets.encoders.export import save_ticket_model
+from supertickets.errors import UserError
+from supertickets.experiments.records import Record
+from supertickets.experiments.runs import TicketRun, TuneRun
+from supertickets.experiments.sweeps import perform
+from supertickets.experiments.workspace import Workspace
+from supertickets.learning.timing import speedup
+from supertickets.tickets.ticket import TICKET_FILE
+
+SUPER_TICKET = "super_ticket"
+SPEED_FILE = "speedup.json"
+TIMED_BATCH = 32
+
+
+def super_run(sweep: Workspace, records: Iterable[Record], sparsity: float) -> TicketRun:
+    """The run whose model is delivered: of the chosen level's seeds, the one with the best selection score."""
+    level = [record for record in records if record.kind == "winning" and record.sparsity == sparsity]
+    best = max(level, key=lambda record: (record.selection.main, -record.seed))
+    return TicketRun(TuneRun(sweep.config, best.seed), "winning", sparsity)
+
+
+def is_delivered(sweep: Workspace, run: TicketRun) -> bool:
+    """Whether the super ticket's folder holds this run's ticket already."""
+    path = sweep.folder / SUPER_TICKET / TICKET_FILE
+    if not path.is_file() or not (sweep.folder / SPEED_FILE).is_file():
+        return False
+    ticket = storage.read_json(path)
+    return bool(ticket["seed"] == run.seed and ticket["sparsity"] == run.sparsity)
+
+
+def deliver(folder: Path, run: TicketRun) -> None:
+    """Train the super ticket once more (weights are not kept during a sweep), save its model, time it.
+
+    The same seed on the same machine gives the same model: raises UserError when its report score is
+    not the recorded one, since the folder would then not be what the report speaks of.
+    """
+    sweep = Workspace.open(folder)
+    result, recorded = perform(run, sweep), Record.load(sweep.run_folder(run))
+    if abs(result.record.report.main - recorded.report.main) > 0.02:
+        raise UserError(
+            f"retraining gave {result.record.report.main:.4f}, the record says {recorded.report.main:.4f}",
+            str(sweep.run_folder(run)),
+            "delete the sweep's runs and run it anew on this machine",
+        )
+    assert result.ticket is not None
+    save_ticket_model(folder / SUPER_TICKET, result.model, sweep.tokenizer, result.ticket)
+    report = sweep.splits(run.seed).report
+    batches = [batch for _, batch in LengthOrderedBatches(report, collator(sweep.tokenizer), TIMED_BATCH)]
+    full = sweep.rewind_point(run.seed).model()
+    storage.write_json(folder / SPEED_FILE, asdict(speedup(full, result.model, batches)))

@@ -1,0 +1,60 @@
+"""Where runs execute, behind concurrent.futures' interface: in this process, or in worker processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+from supertickets.errors import UserError
+
+
+class InProcess(Executor):
+    """Runs each call at once, in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run `fn` now and return its finished future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as fault:
+            future.set_exception(fault)
+        return future
+
+
+def executor(workers: int) -> Executor:
+    """The executor for a number of workers, each with its share of this machine's cores as threads."""
+    threads = max(1, cores() // workers)
+    if workers == 1:
+        limit_threads(threads)
+        return InProcess()
+    # spawn: a forked torch process inherits locked thread pools.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=limit_threads, initargs=(threads,))
+
+
+def default_workers() -> int:
+    """One single-threaded worker per core, which beats one process with a thread per core; one worker on a GPU."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else cores()
+
+
+def check_workers(workers: int) -> int:
+    """The number itself; raises UserError below 1 or above this machine's cores."""
+    if not 1 <= workers <= cores():
+        raise UserError(f"{workers} workers on {cores()} cores", "--workers", f"choose 1 to {cores()}")
+    return workers
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def limit_threads(threads: int) -> None:
+    """Give torch this many threads: more than there are free cores makes it many times slower."""
+    import torch
+
+    torch.set_num_threads(threads)

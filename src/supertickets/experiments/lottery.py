@@ -1,0 +1,33 @@
+"""The paper's page: tune and score once per seed, then draw, rewind, retrain and evaluate each ticket."""
+
+from __future__ import annotations
+
+from supertickets import seeding
+from supertickets.encoders.pruning import prune
+from supertickets.experiments.bench import Bench, Result
+from supertickets.experiments.runs import TicketRun, TuneRun
+from supertickets.experiments.workspace import Workspace
+from supertickets.learning.scoring import score
+from supertickets.tickets.masks import Mask, draw
+
+
+def tune_and_score(run: TuneRun, sweep: Workspace) -> Result:
+    """Fine-tune the full model and score every unit on its training examples (paper, section 3)."""
+    bench = Bench(run, sweep)
+    model = bench.rewind_point.model()
+    bench.train(model)
+    with bench.timed("scoring"):
+        importance = score(model, bench.scoring_batches(), scorer=run.config.scoring.scorer, seed=run.seed)
+    return bench.result(model, Mask.full(importance.structures), importance=importance)
+
+
+def retrain(run: TicketRun, sweep: Workspace) -> Result:
+    """Draw a ticket from the tuned model's importance, rewind it to the pretrained weights, train it, evaluate it."""
+    bench = Bench(run, sweep)
+    importance = bench.importance_of(run.tune)
+    rng = seeding.generator(run.seed, "random ticket")
+    options = run.config.tickets
+    mask = draw(run.kind, importance, run.sparsity, rng=rng, min_heads=options.min_heads, ranking=options.ranking)
+    model = prune(bench.rewind_point.model(), mask)
+    bench.train(model)
+    return bench.result(model, mask, ticket=bench.ticket(mask, importance))

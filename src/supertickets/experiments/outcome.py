@@ -1,0 +1,220 @@
+"""What a sweep found: the super ticket, chosen on the selection split, and the one sentence about it. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from supertickets.data.tasks import Task
+from supertickets.errors import UserError
+from supertickets.experiments.records import Record
+from supertickets.experiments.statistics import Interval, Split, Summary, difference, summary
+from supertickets.tickets.phases import Phases, Point, find_phases
+
+DEV_SELECTED = "dev-selected (paper protocol)"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The super ticket's level as the selection split chose it, from the seeds that all levels share."""
+
+    sparsity: float
+    phases: Phases
+    full: Point
+    points: tuple[Point, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DevSelected:
+    """The paper's protocol: the level with the best report score, reported on the same split.
+
+    `difference` is to the full model; `optimism` is how much higher this protocol's score is than that of
+    the ticket chosen without looking at the report split.
+    """
+
+    sparsity: float
+    score: Summary
+    difference: Interval
+    optimism: float
+
+
+@dataclass(frozen=True)
+class Control:
+    """Winning less random tickets of equal size, at the control level nearest to the super ticket's."""
+
+    sparsity: float
+    random: Summary
+    difference: Interval
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times as fast as the full model the super ticket runs: median and 10th to 90th percentile."""
+
+    median: float
+    p10: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one sweep; scores are shares of 1 on the report split, `difference` is ticket less full model.
+
+    `beats_full`: the super ticket scores above the full model on the selection split and on the report split.
+    """
+
+    task: str
+    encoder: str
+    sparsity: float
+    weights_all: float
+    weights_encoder: float
+    ticket: Summary
+    full: Summary
+    difference: Interval
+    control: Control | None
+    dev_selected: DevSelected
+    speedup: Speedup | None
+    beats_full_on_selection: bool
+    beats_full: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as plain values, for `outcome.json`."""
+        return asdict(self)
+
+
+def of_kind(records: Sequence[Record], kind: str) -> dict[float, list[Record]]:
+    """The records of one kind, by sparsity ascending, each level's by seed."""
+    levels: dict[float, list[Record]] = {}
+    for record in sorted((r for r in records if r.kind == kind), key=lambda r: (r.sparsity, r.seed)):
+        levels.setdefault(record.sparsity, []).append(record)
+    return levels
+
+
+def full_models(records: Sequence[Record]) -> list[Record]:
+    """The tuned full models, by seed."""
+    return sorted((r for r in records if r.kind == "full"), key=lambda r: r.seed)
+
+
+def point(sparsity: float, records: Sequence[Record], split: Split) -> Point:
+    """One point of the curve: mean and spread over the records of one level."""
+    spread = summary(records, split)
+    weights = sum(r.size.weights_encoder for r in records) / len(records)
+    return Point(sparsity, weights, spread.mean, spread.std, spread.n)
+
+
+def choose(records: Sequence[Record]) -> Choice:
+    """Pick the super ticket's level by the mean selection score over seeds (phases: `tickets.phases`).
+
+    Each seed holds out its own selection examples, so the mean pools them. In an unfinished sweep only the
+    seeds that every level has count, so that no level gains from easier examples; where there is none, all do.
+    Raises UserError while no full model or no winning ticket has finished.
+    """
+    full, winning = full_models(records), of_kind(records, "winning")
+    if not full or not winning:
+        raise UserError(f"no {'full model' if not full else 'winning ticket'} has finished yet", do="run the sweep on")
+    groups = [full, *winning.values()]
+    shared = set.intersection(*({r.seed for r in group} for group in groups)) or {r.seed for group in groups for r in group}
+
+    def at(sparsity: float, group: Sequence[Record]) -> Point:
+        return point(sparsity, [r for r in group if r.seed in shared] or group, "selection")
+
+    start = at(0.0, full)
+    points = tuple(at(sparsity, group) for sparsity, group in winning.items())
+    phases = find_phases(start, points, [at(s, group) for s, group in of_kind(records, "random").items()])
+    return Choice(phases.super_ticket.sparsity, phases, start, points, tuple(sorted(shared)))
+
+
+def dev_selected(task: Task, records: Sequence[Record], chosen: float) -> DevSelected:
+    """The paper's protocol beside ours, whose choice was level `chosen`: best level on the split that is also reported.
+
+    Raises UserError when no seed has both the full model and a winning ticket. PAPER: defect D14.
+    """
+    full, winning = full_models(records), of_kind(records, "winning")
+    paired = {s: rs for s, rs in winning.items() if {r.seed for r in rs} & {r.seed for r in full}}
+    if not paired:
+        raise UserError("no seed has both the full model and a winning ticket yet", do="run the sweep on")
+    scores = {sparsity: summary(group) for sparsity, group in paired.items()}
+    best = max(scores, key=lambda sparsity: (scores[sparsity].mean, sparsity))
+    optimism = scores[best].mean - summary(winning[chosen]).mean
+    return DevSelected(best, scores[best], difference(task, paired[best], full), optimism)
+
+
+def control(task: Task, records: Sequence[Record], chosen: float) -> Control | None:
+    """Winning against random tickets at the control level nearest to `chosen` (ties: the sparser); None without one."""
+    winning, drawn = of_kind(records, "winning"), of_kind(records, "random")
+    both = [s for s in drawn if {r.seed for r in drawn[s]} & {r.seed for r in winning.get(s, [])}]
+    if not both:
+        return None
+    nearest = min(both, key=lambda s: (round(abs(s - chosen), 9), -s))
+    return Control(nearest, summary(drawn[nearest]), difference(task, winning[nearest], drawn[nearest]))
+
+
+def conclude(task: Task, records: Sequence[Record], speedup: tuple[float, float, float] | None = None) -> Outcome:
+    """Choose on the selection split, then report on the report split.
+
+    `speedup` is (median, p10, p90) of the super ticket's, where it was measured. Raises UserError while no
+    seed has both the full model and a winning ticket.
+    """
+    choice = choose(records)
+    ticket, full = of_kind(records, "winning")[choice.sparsity], full_models(records)
+    gain = difference(task, ticket, full)
+    ahead = bool(choice.phases.beats_full)
+    return Outcome(
+        task=task.name,
+        encoder=str(full[0].settings.get("encoder.name", "")),
+        sparsity=choice.sparsity,
+        weights_all=sum(r.size.weights_all for r in ticket) / len(ticket),
+        weights_encoder=sum(r.size.weights_encoder for r in ticket) / len(ticket),
+        ticket=summary(ticket),
+        full=summary(full),
+        difference=gain,
+        control=control(task, records, choice.sparsity),
+        dev_selected=dev_selected(task, records, choice.sparsity),
+        speedup=Speedup(*speedup) if speedup else None,
+        beats_full_on_selection=ahead,
+        beats_full=ahead and gain.value > 0,
+    )
+
+
+def sentence(outcome: Outcome) -> str:
+    """The result in one plain sentence; says so when no ticket, or not the chosen one, beats the full model."""
+    gap = outcome.difference
+    seeds = f"{gap.n_seeds} seed{'s' if gap.n_seeds > 1 else ', so the interval counts examples only'}"
+    interval = f"difference {signed(gap.value)}, 95 % interval {signed(gap.low)} to {signed(gap.high)}, {seeds}"
+    fast = f", and runs {outcome.speedup.median:.1f} times as fast" if outcome.speedup else ""
+    facts = (
+        f"keeps {100 * outcome.weights_all:.1f} % of the weights, scores {spread(outcome.ticket)} against "
+        f"the full model's {spread(outcome.full)} ({interval}){fast}"
+    )
+    return f"{_verdict(outcome)} {facts}{_caution(outcome)}."
+
+
+def _verdict(outcome: Outcome) -> str:
+    """The subject of the sentence, with what the two splits say about it."""
+    if outcome.beats_full:
+        return "The super ticket"
+    if outcome.difference.value <= 0 and outcome.dev_selected.difference.value <= 0:
+        return "No ticket beats the full model: the best one, chosen on the selection split,"
+    if outcome.beats_full_on_selection:
+        return "The super ticket, chosen on the selection split, does not beat the full model on the report split: it"
+    return "No ticket beats the full model on the selection split: the best one there"
+
+
+def _caution(outcome: Outcome) -> str:
+    """A gain that the interval does not tell from none is called that."""
+    unsure = outcome.difference.value > 0 and outcome.difference.covers_zero
+    return "; the interval includes no difference" if unsure else ""
+
+
+def signed(value: float) -> str:
+    """A difference of scores times 100, one decimal, always with its sign; a rounded zero has none."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def spread(value: Summary) -> str:
+    """Mean ± standard deviation times 100; the mean alone for one seed."""
+    mean = f"{100 * value.mean:.1f}".replace("-", "−")
+    return f"{mean} ± {100 * value.std:.1f}" if value.n > 1 else mean

@@ -1,0 +1,86 @@
+"""Record: what one finished run leaves behind, as one JSON and one safetensors file. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supertickets import storage
+from supertickets.errors import UserError
+from supertickets.learning.metrics import Scores
+
+RECORD_FILE = "record.json"
+ARRAYS_FILE = "arrays.safetensors"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of the model a run kept: shares of 1, biases included, and units kept per layer."""
+
+    weights_all: float
+    weights_encoder: float
+    heads: tuple[int, ...]
+    ffn: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run cost: wall seconds by stage (`training`, `evaluation`, `scoring`) and examples trained on."""
+
+    seconds: Mapping[str, float]
+    trained_examples: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run.
+
+    `kind` is `full` for the tuned full model (which is also what its seed's tickets are compared
+    with), else the ticket's kind. `arrays` holds, per split (`selection`, `report`),
+    `<split>_predictions` (n, classes) or (n,) and `<split>_labels` (n,); tickets add `heads` (L, H)
+    and `ffn` (L, U) masks, tuned models add `importance_heads` and `importance_ffn` of the same shapes.
+    """
+
+    name: str
+    kind: str
+    sparsity: float
+    seed: int
+    selection: Scores
+    report: Scores
+    size: Size
+    cost: Cost
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray] = field(repr=False, default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write arrays first and `record.json`, which carries their checksum, last: a torn record never counts."""
+        checksum = storage.write_arrays(folder / ARRAYS_FILE, dict(self.arrays))
+        body = {k: v for k, v in self.__dict__.items() if k != "arrays"}
+        plain = {k: asdict(v) if hasattr(v, "__dataclass_fields__") else v for k, v in body.items()}
+        storage.write_json(folder / RECORD_FILE, plain | {"arrays_sha256": checksum})
+
+    @classmethod
+    def load(cls, folder: Path) -> Record:
+        """Read a record back; raises UserError when a file is torn, tampered with or of another format."""
+        body = storage.read_json(folder / RECORD_FILE)
+        try:
+            arrays = storage.read_arrays(folder / ARRAYS_FILE, sha256=body.pop("arrays_sha256"))
+            size, cost = body.pop("size"), body.pop("cost")
+            return cls(
+                **body | {"selection": Scores(**body["selection"]), "report": Scores(**body["report"])},
+                size=Size(**size | {"heads": tuple(size["heads"]), "ffn": tuple(size["ffn"])}),
+                cost=Cost(**cost),
+                arrays=arrays,
+            )
+        except (KeyError, TypeError) as fault:
+            raise UserError(f"not a record ({fault})", str(folder), "delete this run's folder to have it recomputed") from fault
+
+
+def load_all(sweep_folder: Path) -> list[Record]:
+    """Every finished record under `<sweep>/runs`, in the order of their names; raises UserError on a damaged one."""
+    return [Record.load(path.parent) for path in sorted((sweep_folder / "runs").glob(f"*/{RECORD_FILE}"))]

@@ -1,0 +1,79 @@
+"""Run what a plan still misses; a finished record is never computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from pathlib import Path
+
+from supertickets.experiments import lottery
+from supertickets.experiments.bench import Result
+from supertickets.experiments.plans import plan
+from supertickets.experiments.progress import Progress
+from supertickets.experiments.records import RECORD_FILE, Record
+from supertickets.experiments.runs import Run, TicketRun, TuneRun
+from supertickets.experiments.workspace import Workspace
+
+
+def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progress) -> list[Record]:
+    """Execute every planned run that has no record yet, and return the records of the whole plan.
+
+    A ticket's run starts as soon as its seed's tuned model is scored. A failed run stops the sweep
+    with its error; what has finished stays.
+    """
+    runs = plan(sweep.config)
+    missing = [run for run in runs if not _is_done(sweep, run)]
+    progress.plan(sum(map(cost, missing)), len(missing))
+    if len(missing) < len(runs):
+        progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
+    for run, record in _execute(sweep, missing, pool, workers):
+        line = f"{_title(run)}: {100 * record.report.main:.1f} ({sum(record.cost.seconds.values()):.0f} s)"
+        progress.done(run.name, cost(run), line)
+    return [Record.load(sweep.run_folder(run)) for run in runs]
+
+
+def perform(run: Run, sweep: Workspace) -> Result:
+    """Do one run."""
+    return lottery.tune_and_score(run, sweep) if isinstance(run, TuneRun) else lottery.retrain(run, sweep)
+
+
+def cost(run: Run) -> float:
+    """What a run costs relative to tuning the full model: tickets are physically smaller."""
+    return 1.0 - 0.8 * run.sparsity
+
+
+def _execute(
+    sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: int
+) -> Iterator[tuple[Run, Record]]:
+    waiting, running = list(missing), dict[Future[None], Run]()
+    try:
+        while waiting or running:
+            ready = [run for run in waiting if isinstance(run, TuneRun) or _is_done(sweep, run.tune)]
+            for run in ready[: workers - len(running)]:
+                waiting.remove(run)
+                running[pool.submit(_perform_and_save, run, sweep.folder)] = run
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                run = running.pop(future)
+                future.result()
+                yield run, Record.load(sweep.run_folder(run))
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def _perform_and_save(run: Run, folder: Path) -> None:
+    sweep = Workspace.open(folder)
+    result = perform(run, sweep)
+    if result.ticket is not None:
+        result.ticket.save(sweep.ticket_folder(run))
+    result.record.save(sweep.run_folder(run))
+
+
+def _is_done(sweep: Workspace, run: Run) -> bool:
+    return (sweep.run_folder(run) / RECORD_FILE).exists()
+
+
+def _title(run: Run) -> str:
+    level = f" {run.sparsity:g}" if isinstance(run, TicketRun) else ""
+    return f"{run.kind}{level}, seed {run.seed}"

@@ -1,0 +1,115 @@
+"""The one training loop: transformers' Trainer with our batch order, optimisers and precision."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.optim import Optimizer
+from torch.utils.data import Sampler
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+
+from supertickets import seeding
+from supertickets.config import TrainingConfig
+from supertickets.data.batching import collator
+from supertickets.data.sampling import LengthBuckets
+from supertickets.learning.optimisers import OPTIMISERS
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training did: optimiser steps, examples seen, and the mean loss over them."""
+
+    steps: int
+    examples: int
+    loss: float
+
+
+def train(
+    model: PreTrainedModel,
+    examples: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    log_folder: Path | None = None,
+) -> Trained:
+    """Fine-tune `model` in place on tokenised examples.
+
+    Batch order and dropout depend on `seed` alone, and the batch order not on the model, so a full
+    model and its tickets see the same batches. With `log_folder`, TensorBoard events go there.
+    """
+    with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng():
+        trainer = TicketTrainer(
+            model=model,
+            args=_arguments(config, seed, scratch, log_folder),
+            train_dataset=examples,
+            data_collator=collator(tokenizer),
+            training_config=config,
+        )
+        with warnings.catch_warnings():
+            # accelerate asks for pinned memory even where there is no accelerator.
+            warnings.filterwarnings("ignore", message=".*pin_memory.*")
+            outcome = trainer.train()
+    model.eval()
+    return Trained(outcome.global_step, round(config.epochs * len(examples)), outcome.training_loss)
+
+
+class TicketTrainer(Trainer):
+    """transformers' Trainer with length-bucketed, reshuffled batches and the table of optimisers."""
+
+    def __init__(self, *, training_config: TrainingConfig, **arguments: Any) -> None:
+        self._training_config = training_config
+        super().__init__(**arguments)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        order = seeding.derive(self.args.seed, "batch order")
+        return LengthBuckets(list(dataset["length"]), self.args.train_batch_size, order)
+
+    def create_optimizer(self, model: Any = None) -> Optimizer:
+        if self.optimizer is None:
+            target = self.model if model is None else model
+            decayed = set(self.get_decay_parameter_names(target))
+            named = [(name, weight) for name, weight in target.named_parameters() if weight.requires_grad]
+            groups = [
+                {"params": [w for n, w in named if n in decayed], "weight_decay": self._training_config.weight_decay},
+                {"params": [w for n, w in named if n not in decayed], "weight_decay": 0.0},
+            ]
+            self.optimizer = OPTIMISERS[self._training_config.optimiser](groups, self._training_config.learning_rate)
+        return self.optimizer
+
+
+def bf16_pays() -> bool:
+    """Whether `precision: auto` means bf16 here: a GPU with bf16, or a processor with bf16 matrix units."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def _arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path | None) -> TrainingArguments:
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and bf16_pays())
+    return TrainingArguments(
+        output_dir=scratch,
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=config.warmup,  # a value below 1 is a share of the steps
+        max_grad_norm=config.max_grad_norm,
+        bf16=bf16,
+        seed=seeding.derive(seed, "training"),
+        save_strategy="no",
+        logging_strategy="no" if log_folder is None else "steps",
+        logging_steps=10,
+        report_to="none" if log_folder is None else "tensorboard",
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        label_names=["labels"],
+    )

@@ -1,0 +1,68 @@
+"""Findings: everything a report shows, worked out once from the records, also of a sweep that is not finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from supertickets.config import Config
+from supertickets.data.tasks import Task
+from supertickets.errors import UserError
+from supertickets.experiments.outcome import Choice, Outcome, choose, conclude
+from supertickets.experiments.plans import plan
+from supertickets.experiments.records import Record
+from supertickets.reports import tables
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A sweep's settings and data, its records, what they show, and what is missing.
+
+    `choice` and `outcome` are None while no level can be chosen yet. `missing` and `unplanned` are runs'
+    names: planned but not done, and done but not in this config's plan, which no table counts.
+    """
+
+    config: Config
+    task: Task
+    data: Mapping[str, Any]
+    records: tuple[Record, ...]
+    missing: tuple[str, ...]
+    unplanned: tuple[str, ...]
+    choice: Choice | None
+    outcome: Outcome | None
+    levels: pd.DataFrame
+    agreement: pd.DataFrame
+    units: pd.DataFrame
+    costs: pd.DataFrame
+
+
+def gather(
+    config: Config,
+    task: Task,
+    data: Mapping[str, Any],
+    records: Sequence[Record],
+    speedup: tuple[float, float, float] | None = None,
+    resamples: int = 2000,
+) -> Findings:
+    """Work out every table, the choice and the outcome from the records that the config plans."""
+    planned = [run.name for run in plan(config)]
+    counted = [record for record in records if record.name in set(planned)]
+    choice = _or_none(lambda: choose(counted))
+    done = {record.name for record in counted}
+    return Findings(
+        config=config,
+        task=task,
+        data=data,
+        records=tuple(counted),
+        missing=tuple(name for name in planned if name not in done),
+        unplanned=tuple(record.name for record in records if record.name not in done),
+        choice=choice,
+        outcome=_or_none(lambda: conclude(task, counted, speedup)),
+        levels=tables.levels(task, counted, resamples),
+        agreement=tables.agreement(counted),
+        units=tables.units(counted),
+        costs=tables.costs(counted),
+    )

@@ -1,0 +1,61 @@
+"""How figures look, on the page and on paper: colours, marks and words for each kind of ticket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+INK, FAINT, GRID, ACCENT = "#1c2733", "#5b6875", "#e3e7ec", "#0b5cad"
+FONT = '-apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+PHASE_SHADES = {"I": "#ffffff", "II": "#f2f4f7", "III": "#e4e8ed"}
+# One hue from pale to dark: order survives greyscale printing and every colour vision.
+IMPORTANCE_SCALE = ((0.0, "#d6e4f2"), (0.5, "#5b9bd0"), (1.0, "#08305f"))
+
+
+@dataclass(frozen=True)
+class KindStyle:
+    """Colour, line and mark of one kind: no two kinds differ in colour alone."""
+
+    label: str
+    colour: str
+    dash: str
+    symbol: str
+    paper_line: str
+    paper_marker: str
+
+
+# Okabe and Ito's colours, told apart under every common colour vision deficiency.
+KINDS: dict[str, KindStyle] = {
+    "full": KindStyle("full model", INK, "dot", "circle", ":", ""),
+    "winning": KindStyle("winning tickets", "#0072b2", "solid", "circle", "-", "o"),
+    "random": KindStyle("random tickets", "#d55e00", "dash", "square", "--", "s"),
+    "losing": KindStyle("losing tickets", "#7a4b94", "dashdot", "triangle-down", "-.", "v"),
+}
+
+
+def layout(height: int, **more: Any) -> dict[str, Any]:
+    """The Plotly layout that every figure starts from; `more` is laid over it, axes merged."""
+    axis = {
+        "gridcolor": GRID,
+        "linecolor": FAINT,
+        "ticks": "outside",
+        "tickcolor": FAINT,
+        "ticklen": 4,
+        "zeroline": False,
+        "automargin": True,
+        "fixedrange": True,
+        "title": {"standoff": 10},
+    }
+    base = {
+        "template": "none",
+        "height": height,
+        "autosize": True,
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "font": {"family": FONT, "size": 14, "color": INK},
+        "margin": {"l": 56, "r": 16, "t": 16, "b": 56},
+        "hoverlabel": {"font": {"family": FONT, "size": 13}, "align": "left"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
+    }
+    axes = {name: axis | more.pop(name, {}) for name in ("xaxis", "yaxis")}
+    return base | axes | more

@@ -1,0 +1,143 @@
+"""Records -> pandas tables: levels, agreement over seeds, units, costs. Scores are shares of 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from supertickets.data.tasks import Task
+from supertickets.experiments.outcome import full_models, of_kind
+from supertickets.experiments.records import Record
+from supertickets.experiments.statistics import Interval, difference, mean_interval, summary
+from supertickets.tickets.importance import Importance
+from supertickets.tickets.masks import Mask
+from supertickets.tickets.structures import Structures
+
+KIND_ORDER = ("full", "winning", "random", "losing")
+
+
+def levels(task: Task, records: Sequence[Record], resamples: int = 2000) -> pd.DataFrame:
+    """One row per kind and sparsity, full model first: sizes, scores on both splits, differences with intervals.
+
+    Columns `<name>`, `<name>_low`, `<name>_high` hold an interval: `report` (the score itself), `to_full`,
+    `to_random` (the random tickets of equal size); NaN where there is nothing to compare with.
+    """
+    full, drawn = full_models(records), of_kind(records, "random")
+    rows = []
+    for kind in KIND_ORDER:
+        for sparsity, group in of_kind(records, kind).items():
+            rivals = [] if kind in ("full", "random") else drawn.get(sparsity, [])
+            rows.append(
+                {"kind": kind, "sparsity": sparsity}
+                | _sizes(group)
+                | _scores(task, group, resamples)
+                | _interval("to_full", _compared(task, group, [] if kind == "full" else full, resamples))
+                | _interval("to_random", _compared(task, group, rivals, resamples))
+            )
+    return pd.DataFrame(rows)
+
+
+def agreement(records: Sequence[Record]) -> pd.DataFrame:
+    """Per level of the winning tickets: mean, lowest and highest Jaccard over pairs of seeds, and what chance gives.
+
+    Levels with fewer than two seeds are left out.
+    """
+    rows = []
+    for sparsity, group in of_kind(records, "winning").items():
+        pairs = list(combinations([mask_of(record) for record in group], 2))
+        if pairs:
+            found = [a.jaccard(b) for a, b in pairs]
+            chance = float(np.mean([a.expected_jaccard(b) for a, b in pairs]))
+            weights = float(np.mean([r.size.weights_encoder for r in group]))
+            row = {"sparsity": sparsity, "weights_encoder": weights, "mean": float(np.mean(found))}
+            rows.append(row | {"low": min(found), "high": max(found), "chance": chance, "pairs": len(pairs)})
+    return pd.DataFrame(rows, columns=["sparsity", "weights_encoder", "mean", "low", "high", "chance", "pairs"])
+
+
+def units(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per winning level and unit: share of the seeds that keep it, and its normalised importance.
+
+    Importance (PAPER §1.2: heads over the norm of their layer, FFN units over that of all layers) is the mean
+    over the seeds whose tuned model has been scored. FFN units finer than sublayers are averaged per layer.
+    """
+    scores = _importance(records)
+    rows: list[dict[str, Any]] = []
+    for sparsity, group in of_kind(records, "winning").items():
+        masks = [mask_of(record) for record in group]
+        kept = np.mean([m.heads for m in masks], axis=0), np.mean([m.ffn for m in masks], axis=0).mean(1, keepdims=True)
+        for unit, shares, values in zip(("head", "ffn"), kept, scores or (None, None), strict=True):
+            for (layer, index), share in np.ndenumerate(shares):
+                value = float("nan") if values is None else float(values[layer, index])
+                place = {"sparsity": sparsity, "unit": unit, "layer": layer + 1, "index": index + 1}
+                rows.append(place | {"kept": float(share), "importance": value, "seeds": len(group)})
+    return pd.DataFrame(rows, columns=["sparsity", "unit", "layer", "index", "kept", "importance", "seeds"])
+
+
+def costs(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per kind, and one for all: runs, wall seconds by stage and together, examples trained on."""
+    stages = list(dict.fromkeys(stage for record in records for stage in record.cost.seconds))
+    rows = []
+    for kind in (*KIND_ORDER, "all"):
+        group = [r for r in records if kind in (r.kind, "all")]
+        if group:
+            seconds = {stage: float(sum(r.cost.seconds.get(stage, 0.0) for r in group)) for stage in stages}
+            row = {"kind": kind, "runs": len(group)} | seconds | {"total": sum(seconds.values())}
+            rows.append(row | {"trained_examples": sum(r.cost.trained_examples for r in group)})
+    return pd.DataFrame(rows, columns=["kind", "runs", *stages, "total", "trained_examples"])
+
+
+def mask_of(record: Record) -> Mask:
+    """The mask in a ticket's record, over structures whose units all weigh one: enough to compare masks."""
+    heads, ffn = record.arrays["heads"], record.arrays["ffn"]
+    return Mask(_unweighted(heads.shape, ffn.shape), np.asarray(heads, np.bool_), np.asarray(ffn, np.bool_))
+
+
+def _unweighted(heads: tuple[int, ...], ffn: tuple[int, ...]) -> Structures:
+    total = int(np.prod(heads) + np.prod(ffn))
+    return Structures("recorded", np.ones(heads, np.int64), np.ones(ffn, np.int64), total, total)
+
+
+def _importance(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean over seeds of the normalised importance: heads (L, H) and FFN (L, 1); None while no model is scored."""
+    scored = [r.arrays for r in full_models(records) if "importance_heads" in r.arrays]
+    if not scored:
+        return None
+    pairs = [(arrays["importance_heads"], arrays["importance_ffn"]) for arrays in scored]
+    normalised = [Importance(_unweighted(h.shape, f.shape), h, f).normalised() for h, f in pairs]
+    heads, ffn = [one.heads for one in normalised], [one.ffn for one in normalised]
+    return np.mean(heads, axis=0), np.mean(ffn, axis=0).mean(axis=1, keepdims=True)
+
+
+def _sizes(group: Sequence[Record]) -> dict[str, float]:
+    """Means over seeds (a joint ranking keeps other numbers in each)."""
+    return {
+        "weights_all": float(np.mean([r.size.weights_all for r in group])),
+        "weights_encoder": float(np.mean([r.size.weights_encoder for r in group])),
+        "heads": float(np.mean([sum(r.size.heads) for r in group])),
+        "ffn": float(np.mean([sum(r.size.ffn) for r in group])),
+    }
+
+
+def _scores(task: Task, group: Sequence[Record], resamples: int) -> dict[str, float]:
+    report, selection = summary(group), summary(group, "selection")
+    named = {f"metric_{name}": float(np.mean([r.report.metrics[name] for r in group])) for name in task.metrics}
+    return (
+        {"seeds": report.n}
+        | _interval("report", mean_interval(task, group, resamples=resamples))
+        | {"report_std": report.std, "selection": selection.mean, "selection_std": selection.std}
+        | named
+    )
+
+
+def _compared(task: Task, a: Sequence[Record], b: Sequence[Record], resamples: int) -> Interval | None:
+    shared = {r.seed for r in a} & {r.seed for r in b}
+    return difference(task, a, b, resamples=resamples) if shared else None
+
+
+def _interval(name: str, value: Interval | None) -> dict[str, float]:
+    parts = (value.value, value.low, value.high) if value else (float("nan"),) * 3
+    return dict(zip((name, f"{name}_low", f"{name}_high"), parts, strict=True))

@@ -1,0 +1,141 @@
+"""The settings by name: their help, their places in Config, and what validation has to say, in our words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from supertickets.config import BUDGETS, Config
+from supertickets.yaml_places import Loc
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with one setting; `at_key` when it is the name that is wrong, not the value."""
+
+    loc: Loc
+    text: str
+    at_key: bool = False
+
+    @property
+    def setting(self) -> Loc:
+        """The setting or section at fault, without places inside a list."""
+        return tuple(step for step in self.loc[:2] if isinstance(step, str))
+
+
+def fields(value: Any, loc: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+    """Place, value and help of each setting and section of a Config, in the order of the schema."""
+    for name, info in type(value).__pydantic_fields__.items():
+        child = getattr(value, name)
+        yield (*loc, name), child, info.description or ""
+        if is_dataclass(child):
+            yield from fields(child, (*loc, name))
+
+
+def get(config: Config, loc: Sequence[str | int]) -> Any:
+    """The value of one setting."""
+    value: Any = config
+    for step in loc:
+        value = getattr(value, str(step))
+    return value
+
+
+def dotted(loc: Sequence[str | int]) -> str:
+    """`training.epochs` for ("training", "epochs")."""
+    return ".".join(str(step) for step in loc)
+
+
+def is_dialled(loc: Sequence[str]) -> bool:
+    """Whether any budget sets this setting."""
+    trees: list[Any] = list(BUDGETS.values())
+    for step in loc:
+        trees = [tree[step] for tree in trees if isinstance(tree, Mapping) and step in tree]
+    return bool(trees)
+
+
+@cache
+def sections() -> dict[str, tuple[str, ...]]:
+    """The names of the settings in each section, and under "" those of the top."""
+    tree = asdict(Config())
+    return {"": tuple(tree)} | {name: tuple(value) for name, value in tree.items() if isinstance(value, dict)}
+
+
+def suggest(name: str, options: Sequence[str]) -> str:
+    """`did you mean X?` for the option nearest to `name`, or the list of them all."""
+    near = get_close_matches(name.lower(), options, n=1)
+    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(options)}"
+
+
+def validate(values: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
+    """The settings, each faulty one at its default, and all faults.
+
+    Goes through JSON because only there pydantic's strictness (no text for a number, no true for 1)
+    takes a list for a tuple.
+    """
+    try:
+        text = json.dumps(values, default=str)
+    except ValueError:
+        return Config(), [Fault((), "a setting contains itself")]
+    try:
+        return _adapter().validate_json(text, strict=True), []
+    except ValidationError as errors:
+        faults = [_fault(error) for error in errors.errors(include_url=False)]
+    sound = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+    for fault in faults:
+        section, *rest = map(str, fault.setting)
+        (sound.get(section, {}) if rest else sound).pop(rest[0] if rest else section, None)
+    return _adapter().validate_json(json.dumps(sound, default=str), strict=True), faults
+
+
+@cache
+def _adapter() -> TypeAdapter[Config]:
+    return TypeAdapter(Config)
+
+
+_MUST_BE = {
+    "string_type": "text (in quotes)",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "tuple_type": "a list, such as [a, b]",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "too_short": "a list of {min_length} or more",
+    "dataclass_type": "a section of settings",
+}
+
+
+def _fault(error: Any) -> Fault:
+    """One of pydantic's errors in our words."""
+    loc, kind, value = error["loc"], error["type"], error["input"]
+    if kind == "unexpected_keyword_argument":
+        return Fault(loc, f"unknown; {_instead(str(loc[-1]), '' if len(loc) == 1 else str(loc[0]))}", at_key=True)
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    shown = shown if len(shown) < 60 else f"{shown[:57]}..."
+    if kind == "literal_error":
+        options = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        near = get_close_matches(str(value), options, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return Fault(loc, f"must be {' or '.join(options)}, not {shown}{hint}")
+    words = _MUST_BE.get(kind)
+    text = f"must be {words.format(**error.get('ctx', {}))}" if words else error["msg"]
+    return Fault(loc, f"{text}, not {shown}")
+
+
+def _instead(name: str, section: str) -> str:
+    """The setting that an unknown name may have meant: of the same section, else of any."""
+    siblings = {sibling: dotted((section, sibling) if section else (sibling,)) for sibling in sections()[section]}
+    everywhere = {loc[-1]: dotted(loc) for loc, value, _ in fields(Config()) if not is_dataclass(value)}
+    for options in (siblings, everywhere):
+        near = get_close_matches(name, options, n=1, cutoff=0.7)
+        if near:
+            return f"did you mean {options[near[0]]}?"
+    return f"known here: {', '.join(siblings.values())}"

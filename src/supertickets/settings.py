@@ -1,0 +1,171 @@
+"""From a file, flags and `--set` overrides to one checked Config, and back to text.
+
+Order, the later wins: defaults < the budget's values < `base` < file < `flags` < `--set`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from supertickets import yaml_places
+from supertickets.config import BUDGETS, Config
+from supertickets.conflicts import conflicts
+from supertickets.errors import UserError
+from supertickets.schema import Fault, dotted, fields, get, is_dialled, sections, validate
+from supertickets.yaml_places import Loc, Placed
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings of one origin (the file, one override, the flags), with the place of each where known."""
+
+    values: Mapping[str, Any]
+    origin: str = ""
+    placed: Placed = field(default_factory=lambda: Placed(None))
+
+    def sets(self, setting: Loc) -> bool:
+        """Whether this layer holds a value for the setting or section."""
+        value: Any = self.values
+        for step in setting:
+            if not isinstance(value, Mapping) or step not in value:
+                return False
+            value = value[step]
+        return True
+
+    def place(self, fault: Fault) -> tuple[int, int]:
+        """Line and column of the fault or of the nearest thing around it; (0, 0) when unknown."""
+        if fault.at_key and fault.loc in self.placed.keys:
+            return self.placed.keys[fault.loc]
+        around = (fault.loc[:end] for end in range(len(fault.loc), 0, -1))
+        return next((self.placed.values[loc] for loc in around if loc in self.placed.values), (0, 0))
+
+
+def load(
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Config:
+    """The checked settings of one sweep.
+
+    `overrides` read `training.epochs=5`, the value in YAML. `base` (below the file) and `flags` (above
+    it) are nested mappings like the file's; None in them means not given. Control levels that nobody
+    set by hand follow the levels. Raises one UserError with a line for each fault.
+    """
+    layers = [Layer(_given(base or {}))]
+    layers += [_read_file(Path(file))] if file is not None else []
+    layers += [Layer(_given(flags or {})), *map(_read_override, overrides)]
+    by_hand = _merge([layer.values for layer in layers])
+    preset: Mapping[str, Any] = {str(k): v for k, v in BUDGETS.items()}.get(str(by_hand.get("budget", "laptop")), {})
+    config, faults = validate(_merge([preset, by_hand]))
+    if "control_levels" not in (by_hand.get("tickets") or {}):
+        config = _follow_levels(config)
+    broken = {fault.setting for fault in faults} | {fault.setting[:1] for fault in faults if len(fault.setting) == 1}
+    faults += [fault for fault, locs in conflicts(config) if not broken & {*locs, *(loc[:1] for loc in locs)}]
+    located = [_locate(fault, layers) for fault in faults]
+    located += [_located(layer, n, fault) for n, layer in enumerate(layers) for fault in _repeated(layer)]
+    if located:
+        raise UserError("\n".join(text for _, text in sorted(located)))
+    return config
+
+
+def dump(config: Config) -> str:
+    """YAML text of every setting, itself a valid input that gives the same Config."""
+    return yaml_places.dump(asdict(config))
+
+
+def commented(config: Config) -> str:
+    """YAML text of every setting with its help above it, giving the same Config.
+
+    What the budget sets is commented out, so that turning the budget's dial does something.
+    """
+    preset = load(overrides=[f"budget={config.budget}"])
+    lines: list[str] = []
+    for loc, value, about in fields(config):
+        indent, gap = "  " * (len(loc) - 1), [""] if len(loc) == 1 else []
+        if is_dataclass(value):
+            lines += [*gap, f"{indent}# {about}", f"{indent}{loc[-1]}:"]
+            continue
+        dialled = is_dialled(loc) and value == get(preset, loc)
+        text = yaml_places.dump({loc[-1]: value}).strip()
+        lines += [*gap, f"{indent}# {about}{' (The budget sets it.)' if dialled else ''}"]
+        lines += [f"{indent}{'# ' if dialled else ''}{text}"]
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _read_file(file: Path) -> Layer:
+    name = str(file)
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError("no such file", name, "`supertickets init` writes a config to start from") from None
+    except UnicodeDecodeError as fault:
+        line = fault.object[: fault.start].count(b"\n") + 1
+        raise UserError("not UTF-8 text", f"{name}:{line}", "save the file as UTF-8") from None
+    except OSError as fault:
+        raise UserError(f"cannot be read ({fault.strerror})", name) from fault
+    placed = yaml_places.parse(text, name)
+    if not isinstance(placed.value, dict | None):
+        raise UserError("holds no settings", f"{name}:1:1", "write lines such as `budget: laptop`")
+    values = {str(key): value for key, value in (placed.value or {}).items()}
+    # `tickets:` with nothing but comments below it is an empty section, as in the file that `init` writes
+    values = {key: {} if value is None and key in sections() else value for key, value in values.items()}
+    return Layer(values, name, placed)
+
+
+def _read_override(text: str) -> Layer:
+    name, equals, value = text.partition("=")
+    steps = [step.strip() for step in name.split(".")]
+    if not equals or not all(steps):
+        raise UserError("not an override", f"--set {text}", "write it as name=value, such as training.epochs=5")
+    tree: Any = yaml_places.parse(value, f"--set {text}").value
+    for step in reversed(steps):
+        tree = {step: tree}
+    return Layer(tree, f"--set {text}")
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is None, at any depth."""
+    nested = {key: _given(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    return {key: value for key, value in nested.items() if value is not None}
+
+
+def _merge(trees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The later tree wins, setting by setting."""
+    merged: dict[str, Any] = {}
+    for tree in trees:
+        for key, value in tree.items():
+            old = merged.get(key)
+            both = isinstance(old, Mapping) and isinstance(value, Mapping)
+            merged[key] = _merge([old, value]) if both and old is not None else value
+    return merged
+
+
+def _follow_levels(config: Config) -> Config:
+    """Control levels become those of the preset that are among the levels, or else all levels."""
+    tickets = config.tickets
+    control = tuple(level for level in tickets.control_levels if level in tickets.levels) or tickets.levels
+    return replace(config, tickets=replace(tickets, control_levels=control))
+
+
+def _repeated(layer: Layer) -> list[Fault]:
+    return [Fault(loc, text, at_key=True) for loc, text in layer.placed.faults]
+
+
+def _locate(fault: Fault, layers: Sequence[Layer]) -> tuple[tuple[int, ...], str]:
+    """Sort key and line of the fault, placed in the layer whose value won."""
+    for setting in (fault.setting, fault.setting[:1]):
+        for number, layer in reversed(list(enumerate(layers))):
+            if setting and layer.sets(setting):
+                return _located(layer, number, fault)
+    return (len(layers),), f"{dotted(fault.loc)}: {fault.text}".removeprefix(": ")
+
+
+def _located(layer: Layer, number: int, fault: Fault) -> tuple[tuple[int, ...], str]:
+    line, column = layer.place(fault)
+    where = f"{layer.origin}:{line}:{column}" if line else layer.origin
+    parts = (where, dotted(fault.loc), fault.text)
+    return (number, line, column), ": ".join(part for part in parts if part)

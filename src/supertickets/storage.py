@@ -1,0 +1,247 @@
+"""Files that are either whole or absent: atomic writes, checksums, and one lock per sweep folder.
+
+Every write goes to a hidden `.<name>.<token>.partial` beside its target, is flushed to the disk and
+then renamed, so a reader sees the old file, the new file, or none. All faults are UserErrors.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from supertickets.errors import UserError
+
+PARTIAL = ".partial"
+LOCK_FILE = ".lock"
+HOLDER_FILE = ".lock.json"
+
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
+_REFUSED |= {errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.EBUSY}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, atomically; a lone surrogate (an undecodable file name) becomes its escape."""
+    _write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def write_json(path: Path, obj: Any) -> None:
+    """Write an object as indented, strict JSON, atomically; NumPy scalars, arrays and paths become plain values."""
+    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises UserError when the file is missing, torn or holds anything else."""
+    try:
+        obj = json.loads(_read_bytes(path))
+    except ValueError as fault:  # covers bad UTF-8, too
+        raise UserError(f"torn or not JSON ({fault})", str(path)) from fault
+    if not isinstance(obj, dict):
+        raise UserError(f"expected a JSON object, found a {type(obj).__name__}", str(path))
+    return obj
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Write named arrays as safetensors, atomically, and return the file's SHA-256 in hex."""
+    body = save_safetensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    _write_bytes(path, body)
+    return hashlib.sha256(body).hexdigest()
+
+
+def read_arrays(path: Path, sha256: str | None = None) -> dict[str, np.ndarray]:
+    """Read named arrays, read-only; raises UserError when missing, torn, or when `sha256` is given and differs."""
+    body = _read_bytes(path)
+    if sha256 is not None and (found := hashlib.sha256(body).hexdigest()) != sha256:
+        raise UserError(f"damaged: its checksum is {found[:12]}…, recorded was {sha256[:12]}…", str(path))
+    try:
+        arrays = load_safetensors(body)
+    except (SafetensorError, ValueError, KeyError) as fault:
+        raise UserError(f"torn or not safetensors ({fault})", str(path)) from fault
+    for array in arrays.values():
+        array.setflags(write=False)
+    return arrays
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes in hex, read in pieces; raises UserError when it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as fault:
+        raise _unreadable(path, fault) from fault
+
+
+@contextmanager
+def atomic_folder(final: Path, *, if_exists: Literal["refuse", "keep", "replace"] = "refuse") -> Iterator[Path]:
+    """Yield an empty folder beside `final` that takes its place when the block ends well, and vanishes otherwise.
+
+    `if_exists` rules over a `final` that is already there: `refuse` raises UserError before the block
+    runs, `keep` drops the new folder (for caches that two processes may fill at once with the same
+    content), `replace` drops the old one (only for folders that are wholly ours). An empty folder
+    counts as absent.
+    """
+    if if_exists == "refuse" and _occupied(final):
+        raise UserError("already exists", str(final), "choose another folder or remove this one")
+    partial = _partial(final)
+    try:
+        with _writing(final):
+            partial.mkdir(parents=True)
+            yield partial
+            _sync_tree(partial)
+            _move_folder(partial, final, if_exists)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def sweep_lock(folder: Path) -> Iterator[None]:
+    """Hold a sweep folder (made if absent) for this process; raises UserError naming the holder when another has it.
+
+    Holding it also means that every `.partial` inside was left by a killed process: they are removed.
+    """
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK_FILE, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as fault:
+            raise UserError(
+                f"in use by {_holder(folder)}", str(folder), "wait for it to end, or choose another folder"
+            ) from fault
+    try:
+        _remove_leftovers(folder)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(folder / HOLDER_FILE, {"pid": os.getpid(), "host": socket.gethostname(), "since": now})
+        yield
+    finally:
+        (folder / HOLDER_FILE).unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        holder = read_json(folder / HOLDER_FILE)
+        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (UserError, KeyError):  # it holds the lock but has not yet written its name
+        return "another process"
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for leftover in list(folder.rglob(f".*{PARTIAL}")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _partial(target: Path) -> Path:
+    return target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}"
+
+
+def _write_bytes(path: Path, body: bytes) -> None:
+    partial = _partial(path)
+    try:
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("xb") as stream:
+                stream.write(body)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+            _sync_folder(path.parent)
+    finally:
+        with suppress(OSError):  # already renamed, or never made: either way the fault that counts is the first
+            partial.unlink()
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise _unreadable(path, fault) from fault
+
+
+def _occupied(folder: Path) -> bool:
+    return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
+
+
+def _move_folder(partial: Path, final: Path, if_exists: str) -> None:
+    """Rename `partial` to `final`; where one is there, obey `if_exists` (it may have come up meanwhile)."""
+    try:
+        partial.rename(final)
+    except OSError:
+        if if_exists == "refuse" or not final.is_dir():
+            raise
+        if if_exists == "replace":
+            old = _partial(final)
+            final.rename(old)
+            partial.rename(final)
+            shutil.rmtree(old, ignore_errors=True)
+    _sync_folder(final.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the file system lets folders be synced."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn a full disk, or a place that cannot be written, into a UserError; any other fault is left as it is."""
+    try:
+        yield
+    except Exception as fault:
+        if _says_full(fault):
+            remedy = "free some and start again: what is finished is kept"
+            raise UserError("no space left on the disk", str(path), remedy) from fault
+        if isinstance(fault, OSError) and fault.errno in _REFUSED:
+            raise UserError(f"cannot write ({fault.strerror})", str(path)) from fault
+        raise
+
+
+def _says_full(fault: Exception) -> bool:
+    """A full disk, also as torch and safetensors report it: in words, without an errno."""
+    return getattr(fault, "errno", None) in _FULL_DISK or os.strerror(errno.ENOSPC) in str(fault)
+
+
+def _unreadable(path: Path, fault: OSError) -> UserError:
+    reason = "no such file" if isinstance(fault, FileNotFoundError) else f"cannot read ({fault.strerror or fault})"
+    return UserError(reason, str(path))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,251 @@
+"""Mask: which units a ticket keeps; drawn as the winning, losing or a random ticket of a size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from supertickets.config import Kind, Ranking
+from supertickets.errors import UserError
+from supertickets.tickets import drawing
+from supertickets.tickets.importance import Importance
+from supertickets.tickets.structures import Structures
+
+
+@dataclass(frozen=True)
+class WeightsRemaining:
+    """Shares of the weights that a mask keeps, biases included: of all weights, and of the encoder's layers."""
+
+    all: float
+    encoder: float
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Kept heads (L, H) and FFN units (L, U), read-only booleans; raises UserError when a shape does not fit."""
+
+    structures: Structures
+    heads: Bool[np.ndarray, "L H"]
+    ffn: Bool[np.ndarray, "L U"]
+
+    def __post_init__(self) -> None:
+        for name, counts in (("heads", self.structures.heads), ("ffn", self.structures.ffn)):
+            object.__setattr__(self, name, _booleans(name, getattr(self, name), counts.shape))
+
+    @classmethod
+    def full(cls, structures: Structures) -> Mask:
+        """Everything kept."""
+        return cls(structures, np.ones(structures.heads.shape, np.bool_), np.ones(structures.ffn.shape, np.bool_))
+
+    @classmethod
+    def winning(
+        cls,
+        importance: Importance,
+        sparsity: float,
+        *,
+        min_heads: int = 1,
+        ranking: Ranking = "apart",
+        ffn_sparsity: float | None = None,
+    ) -> Mask:
+        """The most important units (PAPER §1.2, one-shot pruning).
+
+        `apart` drops floor(sparsity * heads) heads, lowest normalised score first but never the
+        `min_heads` best of a layer, and floor(ffn_sparsity * units) FFN units, lowest first.
+        `joint` ranks all units together by raw importance per weight and drops that share of weights.
+        Raises UserError for a sparsity outside [0, 1) or more `min_heads` than heads.
+        """
+        n_heads, n_ffn = _counts(importance, sparsity, min_heads, ranking, ffn_sparsity)
+        heads, ffn = _scores(importance, ranking)
+        return cls._dropping(
+            importance.structures, drawing.ascending(heads), drawing.ascending(ffn), n_heads, n_ffn, min_heads
+        )
+
+    @classmethod
+    def losing(
+        cls,
+        importance: Importance,
+        sparsity: float,
+        *,
+        min_heads: int = 1,
+        ranking: Ranking = "apart",
+        ffn_sparsity: float | None = None,
+    ) -> Mask:
+        """The least important units, as many heads and FFN units as the winning ticket keeps (PAPER §1.2).
+
+        The `min_heads` protected heads of a layer are its lowest. Raises as `winning` does.
+        """
+        n_heads, n_ffn = _counts(importance, sparsity, min_heads, ranking, ffn_sparsity)
+        heads, ffn = _scores(importance, ranking)
+        return cls._dropping(
+            importance.structures, drawing.descending(heads), drawing.descending(ffn), n_heads, n_ffn, min_heads
+        )
+
+    @classmethod
+    def random(cls, like: Mask, rng: np.random.Generator, *, min_heads: int = 1) -> Mask:
+        """Uniform draws, without replacement, of exactly as many heads and FFN units as `like` keeps (not D2).
+
+        One permutation of the heads and then one of the FFN units are taken from `rng`, so equal
+        generators give nested masks for nested sizes. Raises UserError when `like` keeps fewer heads
+        than `min_heads` in every layer need.
+        """
+        structures = like.structures
+        drawing.check_min_heads(min_heads, structures)
+        needed, found = structures.layers * min_heads, int(like.heads.sum())
+        if found < needed:
+            raise UserError(
+                f"{found} heads are kept, but min_heads {min_heads} in {structures.layers} layers need {needed}",
+                "Mask.random",
+            )
+        heads, ffn = rng.permutation(like.heads.size), rng.permutation(like.ffn.size)
+        return cls._dropping(structures, heads, ffn, int((~like.heads).sum()), int((~like.ffn).sum()), min_heads)
+
+    @classmethod
+    def _dropping(
+        cls, structures: Structures, heads: drawing.Order, ffn: drawing.Order, n_heads: int, n_ffn: int, min_heads: int
+    ) -> Mask:
+        heads = drawing.droppable(heads, structures.heads_per_layer, min_heads)
+        return cls(
+            structures,
+            drawing.kept(heads, n_heads, structures.heads.shape),
+            drawing.kept(ffn, n_ffn, structures.ffn.shape),
+        )
+
+    @property
+    def heads_per_layer(self) -> tuple[int, ...]:
+        """Kept heads of each layer."""
+        return tuple(int(n) for n in self.heads.sum(axis=1))
+
+    @property
+    def ffn_per_layer(self) -> tuple[int, ...]:
+        """Kept FFN units of each layer."""
+        return tuple(int(n) for n in self.ffn.sum(axis=1))
+
+    @property
+    def weights_remaining(self) -> WeightsRemaining:
+        """Real shares of weights kept, counted from the structures."""
+        structures = self.structures
+        dropped = int(structures.heads[~self.heads].sum() + structures.ffn[~self.ffn].sum())
+        return WeightsRemaining(
+            all=(structures.total_weights - dropped) / structures.total_weights,
+            encoder=(structures.encoder_weights - dropped) / structures.encoder_weights,
+        )
+
+    def jaccard(self, other: Mask) -> float:
+        """Units that both keep over units that either keeps, heads and FFN units alike; 1 where neither keeps any."""
+        self._check_same(other, "compare")
+        return _ratio(int((self & other)._kept), int((self | other)._kept))
+
+    def jaccard_heads(self, other: Mask) -> float:
+        """As `jaccard`, over heads only."""
+        self._check_same(other, "compare")
+        return _ratio(int((self.heads & other.heads).sum()), int((self.heads | other.heads).sum()))
+
+    def expected_jaccard(self, other: Mask) -> float:
+        """What `jaccard` is for random masks of these two sizes: expected common units over expected united units.
+
+        Of N units, random masks that keep a and b share a * b / N on average; protected heads are not
+        accounted for, and the ratio of expectations stands for the expectation of the ratio.
+        """
+        self._check_same(other, "compare")
+        pairs = ((self.heads, other.heads), (self.ffn, other.ffn))
+        both = sum(float(a.sum()) * float(b.sum()) / a.size for a, b in pairs)
+        return _ratio(both, self._kept + other._kept - both)
+
+    def __and__(self, other: Mask) -> Mask:
+        self._check_same(other, "intersect")
+        return Mask(self.structures, self.heads & other.heads, self.ffn & other.ffn)
+
+    def __or__(self, other: Mask) -> Mask:
+        self._check_same(other, "unite")
+        return Mask(self.structures, self.heads | other.heads, self.ffn | other.ffn)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mask):
+            return NotImplemented
+        same = np.array_equal(self.heads, other.heads) and np.array_equal(self.ffn, other.ffn)
+        return same and self.structures == other.structures
+
+    def __hash__(self) -> int:
+        return hash((self.structures, self.heads.tobytes(), self.ffn.tobytes()))
+
+    @property
+    def _kept(self) -> int:
+        return int(self.heads.sum() + self.ffn.sum())
+
+    def _check_same(self, other: Mask, verb: str) -> None:
+        """Masks are comparable when their units are the same; embeddings may differ in size."""
+        ours, theirs = self.structures, other.structures
+        shapes = (ours.heads.shape, ours.ffn.shape) == (theirs.heads.shape, theirs.ffn.shape)
+        if ours.architecture != theirs.architecture or not shapes:
+            raise UserError(f"cannot {verb} masks of {ours.size} and of {theirs.size}", "Mask")
+
+
+def draw(
+    kind: Kind,
+    importance: Importance,
+    sparsity: float,
+    *,
+    rng: np.random.Generator,
+    min_heads: int = 1,
+    ranking: Ranking = "apart",
+) -> Mask:
+    """The mask of a kind at a sparsity; only `random` takes numbers from `rng`."""
+    return KINDS[kind](importance, sparsity, rng, min_heads, ranking)
+
+
+def _random(
+    importance: Importance, sparsity: float, rng: np.random.Generator, min_heads: int, ranking: Ranking
+) -> Mask:
+    winning = Mask.winning(importance, sparsity, min_heads=min_heads, ranking=ranking)
+    return Mask.random(winning, rng, min_heads=min_heads)
+
+
+KINDS: dict[Kind, Callable[[Importance, float, np.random.Generator, int, Ranking], Mask]] = {
+    "winning": lambda i, s, _, m, r: Mask.winning(i, s, min_heads=m, ranking=r),
+    "random": _random,
+    "losing": lambda i, s, _, m, r: Mask.losing(i, s, min_heads=m, ranking=r),
+}
+
+
+def _counts(
+    importance: Importance, sparsity: float, min_heads: int, ranking: Ranking, ffn_sparsity: float | None
+) -> tuple[int, int]:
+    """How many heads and FFN units the winning ticket drops; the other kinds copy it."""
+    structures = importance.structures
+    drawing.check_sparsity(sparsity)
+    drawing.check_min_heads(min_heads, structures)
+    if ranking == "joint":
+        if ffn_sparsity is not None:
+            raise UserError(
+                "the joint ranking has one sparsity for all units", "ffn_sparsity", "leave it out, or rank apart"
+            )
+        return drawing.joint_counts(importance, sparsity, min_heads)
+    ffn_sparsity = sparsity if ffn_sparsity is None else drawing.check_sparsity(ffn_sparsity, "ffn_sparsity")
+    most = structures.heads.size - structures.layers * min_heads
+    return min(drawing.share(sparsity, structures.heads.size), most), drawing.share(ffn_sparsity, structures.ffn.size)
+
+
+def _scores(importance: Importance, ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
+    """The scores that heads, and FFN units, are ordered by among themselves."""
+    if ranking == "joint":
+        return importance.heads / importance.structures.heads, importance.ffn / importance.structures.ffn
+    normalised = importance.normalised()
+    return normalised.heads, normalised.ffn
+
+
+def _booleans(name: str, given: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "L N"]:
+    keep = np.array(given)
+    if keep.shape != shape:
+        raise UserError(f"{name} has shape {keep.shape}, the structures have {shape}", "Mask")
+    if keep.dtype != np.bool_:
+        raise UserError(f"{name} must hold booleans, not {keep.dtype}", "Mask")
+    keep.setflags(write=False)
+    return keep
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 1.0

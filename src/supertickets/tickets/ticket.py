@@ -1,0 +1,124 @@
+"""Ticket: a mask with everything needed to know where it came from and to train it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from jaxtyping import Bool
+
+from supertickets import storage
+from supertickets.config import Kind
+from supertickets.errors import UserError
+from supertickets.tickets.importance import Importance
+from supertickets.tickets.masks import Mask
+from supertickets.tickets.structures import Structures
+
+TICKET_FILE = "ticket.json"
+ARRAYS_FILE = "ticket.safetensors"
+FORMAT = "supertickets ticket 1"
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A mask, how it was drawn, and the rewind point (by checksum) whose weights it is trained from.
+
+    `importance` holds the scores it was drawn by, None where unknown. Raises UserError when the kind
+    or the sparsity cannot be, or importance and mask are of different structures.
+    """
+
+    mask: Mask
+    kind: Kind
+    sparsity: float
+    seed: int
+    encoder: str
+    rewind_sha256: str
+    importance: Importance | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise UserError(f"kind must be one of {', '.join(get_args(Kind))}, not {self.kind!r}", "Ticket")
+        if not 0 <= self.sparsity < 1:
+            raise UserError(f"sparsity must be at least 0 and below 1, not {self.sparsity:g}", "Ticket")
+        if self.importance is not None and self.importance.structures != self.mask.structures:
+            ours, theirs = self.mask.structures.size, self.importance.structures.size
+            raise UserError(f"the mask is of {ours}, the importance of {theirs}", "Ticket")
+
+    def save(self, folder: Path) -> None:
+        """Write `ticket.safetensors` and then `ticket.json`, which a person can read and which carries its checksum."""
+        arrays = {"heads": self.mask.heads, "ffn": self.mask.ffn}
+        if self.importance is not None:
+            arrays |= {"importance_heads": self.importance.heads, "importance_ffn": self.importance.ffn}
+        checksum = storage.write_arrays(folder / ARRAYS_FILE, arrays)
+        storage.write_json(folder / TICKET_FILE, _body(self) | {"arrays": ARRAYS_FILE, "arrays_sha256": checksum})
+
+    @classmethod
+    def load(cls, folder: Path) -> Ticket:
+        """Read a ticket back; raises UserError when a file is missing, torn, edited by hand or of another format."""
+        path = folder / TICKET_FILE
+        body = storage.read_json(path)
+        if body.get("format") != FORMAT:
+            raise UserError(f"not a ticket: its format is {body.get('format')!r}, expected {FORMAT!r}", str(path))
+        try:
+            arrays = storage.read_arrays(folder / ARRAYS_FILE, sha256=body["arrays_sha256"])
+            structures = Structures.from_dict(body["structures"])
+            ticket = cls(
+                mask=Mask(structures, arrays["heads"], arrays["ffn"]),
+                importance=_importance(structures, arrays),
+                **{name: body[name] for name in ("kind", "sparsity", "seed", "encoder", "rewind_sha256", "provenance")},
+            )
+        except (KeyError, TypeError) as fault:
+            raise UserError(f"not a whole ticket ({fault})", str(path)) from fault
+        if body.get("layers") != _layers(ticket.mask):
+            raise UserError("its layers differ from the stored mask", str(path), f"edit neither it nor {ARRAYS_FILE}")
+        return ticket
+
+    def check_fits(self, structures: Structures) -> None:
+        """Raise UserError, with both sizes, unless the ticket was made for units like these.
+
+        Embeddings may differ in size (another vocabulary): no unit holds their weights.
+        """
+        ours = self.mask.structures
+        if ours.size != structures.size:
+            raise UserError(f"this ticket was made for {ours.size}; the encoder is {structures.size}", "ticket")
+        for name, a, b in (("head", ours.heads, structures.heads), ("FFN unit", ours.ffn, structures.ffn)):
+            if not np.array_equal(a, b):
+                numbers = f"{a.mean():,.0f} weights in a {name}; the encoder has {b.mean():,.0f}"
+                raise UserError(f"this ticket was made for {ours.architecture} with {numbers}", "ticket")
+
+
+def _body(ticket: Ticket) -> dict[str, Any]:
+    mask, remaining = ticket.mask, ticket.mask.weights_remaining
+    return {
+        "format": FORMAT,
+        "kind": ticket.kind,
+        "sparsity": ticket.sparsity,
+        "seed": ticket.seed,
+        "encoder": ticket.encoder,
+        "rewind_sha256": ticket.rewind_sha256,
+        "heads": {"kept": int(mask.heads.sum()), "of": mask.heads.size},
+        "ffn": {"kept": int(mask.ffn.sum()), "of": mask.ffn.size},
+        "weights_remaining": {"all": remaining.all, "encoder": remaining.encoder},
+        "layers": _layers(mask),
+        "structures": mask.structures.to_dict(),
+        "provenance": dict(ticket.provenance),
+    }
+
+
+def _importance(structures: Structures, arrays: Mapping[str, np.ndarray]) -> Importance | None:
+    if "importance_heads" not in arrays:
+        return None
+    return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"])
+
+
+def _layers(mask: Mask) -> list[dict[str, Any]]:
+    """One row per layer, first layer first; 1 is a kept unit, 0 a dropped one."""
+    return [{"heads": _bits(heads), "ffn": _bits(ffn)} for heads, ffn in zip(mask.heads, mask.ffn, strict=True)]
+
+
+def _bits(row: Bool[np.ndarray, " N"]) -> str:
+    return "".join("1" if kept else "0" for kept in row)

@@ -1,0 +1,106 @@
+"""find and sweep: from data and a pretrained encoder to the super ticket, its model and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supertickets import settings, storage
+from supertickets.config import Budget, Config
+from supertickets.experiments.outcome import Outcome
+from supertickets.experiments.progress import Progress, Silent
+
+DEMO: dict[str, Any] = {
+    "data": {"task": "movie-reviews", "train_examples": 800, "report_examples": 1000},
+    "encoder": {"name": "minilm", "max_length": 64},
+    "training": {"learning_rate": 1e-4},
+    "tickets": {"levels": (0.15, 0.3, 0.45, 0.6), "control_levels": (0.3, 0.6)},
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a sweep leaves: the sentence, the numbers behind it, and where report and model are."""
+
+    sentence: str
+    outcome: Outcome
+    report: Path
+    model: Path
+
+
+def find(
+    task: str | None = None,
+    *,
+    data: Path | None = None,
+    train: str | None = None,
+    test: str | None = None,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    encoder: str | None = None,
+    out: Path | None = None,
+    budget: Budget | None = None,
+    workers: int | None = None,
+    config: Path | None = None,
+    set: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Found:
+    """Find the super ticket of one task: tune, score, draw, rewind, retrain, choose, report.
+
+    With neither task, nor files, nor config it runs the demo on embedded data. `out` (default
+    runs/<task>) keeps everything; calling again resumes. Raises UserError for bad input.
+    """
+    flags = {
+        "data": {
+            "task": task,
+            "folder": None if data is None else str(data),
+            "train": train,
+            "test": test,
+            "text": text,
+            "text_pair": text_pair,
+            "label": label,
+        },
+        "encoder": {"name": encoder},
+        "budget": budget,
+    }
+    embedded = task is None and train is None and config is None
+    chosen = settings.load(config, set, base=DEMO if embedded else None, flags=flags)
+    folder = out or Path("runs") / (chosen.data.task or "own")
+    return _sweep(chosen, folder, workers, progress or Silent())
+
+
+def sweep(
+    file: Path,
+    *,
+    out: Path | None = None,
+    workers: int | None = None,
+    set: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Found:
+    """The same from a config file (`supertickets init` writes one); `out` defaults to runs/<file's name>."""
+    chosen = settings.load(file, set)
+    return _sweep(chosen, out or Path("runs") / file.stem, workers, progress or Silent())
+
+
+def _sweep(config: Config, folder: Path, workers: int | None, progress: Progress) -> Found:
+    from supertickets.experiments.delivery import SUPER_TICKET, deliver, is_delivered, super_run
+    from supertickets.experiments.executors import check_workers, default_workers, executor
+    from supertickets.experiments.outcome import choose
+    from supertickets.experiments.sweeps import run_missing
+    from supertickets.experiments.workspace import Workspace
+    from supertickets.workflows.reporting import conclude_and_report
+
+    workers = default_workers() if workers is None else check_workers(workers)
+    with storage.sweep_lock(folder):
+        progress.say("preparing the data")
+        prepared = Workspace.prepare(folder, config)
+        with executor(workers) as pool:
+            records = run_missing(prepared, pool, workers, progress)
+            run = super_run(prepared, records, choose(records).sparsity)
+            if not is_delivered(prepared, run):
+                progress.say("training the super ticket once more, to keep its model, and timing it")
+                pool.submit(deliver, folder, run).result()
+        outcome, sentence, page = conclude_and_report(folder)
+    return Found(sentence, outcome, page, folder / SUPER_TICKET)

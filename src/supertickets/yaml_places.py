@@ -1,0 +1,110 @@
+"""YAML text to plain values that remember where they stood.
+
+Words mean what YAML 1.2 says: only true and false are booleans, `5e-5` is a number, and dates stay
+text. PyYAML's own YAML 1.1 reads `label: no` as False and `5e-5` as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from supertickets.errors import UserError
+
+Loc = tuple[str | int, ...]
+Place = tuple[int, int]
+
+_TAG = "tag:yaml.org,2002:"
+_FLOAT = re.compile(
+    r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+)
+_WORDS: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    ("null", re.compile(r"(?:~|null|Null|NULL|)$"), "~nN\0"),
+    ("bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"),
+    ("int", re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"), "-+0123456789"),
+    ("float", _FLOAT, "-+.0123456789"),
+    ("merge", re.compile(r"<<$"), "<"),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  (as declared by PyYAML)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes whatever YAML 1.1 or 1.2 would not read back as text."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+for _name, _pattern, _first in _WORDS:
+    _Loader.add_implicit_resolver(_TAG + _name, _pattern, ["" if c == "\0" else c for c in _first])
+_Dumper.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+.0123456789"))
+_Dumper.add_representer(tuple, lambda d, v: d.represent_sequence(_TAG + "seq", v, flow_style=True))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A value, the place of each of its parts and keys (line and column from 1), and what was found odd."""
+
+    value: Any
+    values: Mapping[Loc, Place] = field(default_factory=dict)
+    keys: Mapping[Loc, Place] = field(default_factory=dict)
+    faults: tuple[tuple[Loc, str], ...] = ()
+
+
+def parse(text: str, name: str) -> Placed:
+    """The one document in `text`; raises UserError placed at `name:line:column` when it is not YAML."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        value = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as fault:
+        mark = fault.problem_mark or fault.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise UserError(f"not valid YAML: {fault.problem or fault.context}", where) from fault
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
+        raise UserError(f"not valid YAML: {' '.join(str(fault).split())}", name) from fault
+    finally:
+        loader.dispose()
+    values: dict[Loc, Place] = {}
+    keys: dict[Loc, Place] = {}
+    faults: list[tuple[Loc, str]] = []
+    if node is not None:
+        _walk(node, (), values, keys, faults, set())
+    return Placed(value, values, keys, tuple(faults))
+
+
+def _walk(
+    node: yaml.Node,
+    path: Loc,
+    values: dict[Loc, Place],
+    keys: dict[Loc, Place],
+    faults: list[tuple[Loc, str]],
+    seen: set[int],
+) -> None:
+    """Note the place of each part below `node`; an alias is followed once, so a circle ends."""
+    values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for key, child in node.value:
+            step = (*path, str(key.value))
+            if step in keys:
+                faults.append((step, f"given twice, first in line {keys[step][0]}"))
+            keys[step] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            _walk(child, step, values, keys, faults, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, child in enumerate(node.value):
+            _walk(child, (*path, index), values, keys, faults, seen)
+
+
+def dump(value: Any) -> str:
+    """YAML text of plain values, keys in the order given, lists on one line."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)

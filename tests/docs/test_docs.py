@@ -1,0 +1,58 @@
+"""What the documentation promises: links that lead somewhere, names that exist, nothing of one machine."""
+
+from __future__ import annotations
+
+import re
+from functools import reduce
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import supertickets
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
+PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+CODE_NAMES = sorted(set(re.findall(r"`(supertickets[\w.]*:[\w.]+)`", (ROOT / "docs" / "paper-to-code.md").read_text())))
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@pytest.mark.parametrize("name", supertickets.__all__)
+def test_every_public_name_stands_in_the_reference(name: str) -> None:
+    """Each public name has its own entry in docs/reference.md."""
+    assert f"\n### `{name}`\n" in (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", CODE_NAMES)
+def test_the_paper_leads_to_code_that_exists(name: str) -> None:
+    """Each `module:function` of docs/paper-to-code.md can be imported."""
+    module, _, attribute = name.partition(":")
+    assert reduce(getattr, attribute.split("."), import_module(module)) is not None
+
+
+def test_the_paper_page_names_the_method() -> None:
+    """docs/paper-to-code.md reaches every folder that the paper's method lives in."""
+    folders = {name.split(".")[1] for name in CODE_NAMES}
+    assert folders >= {"tickets", "encoders", "learning", "experiments"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each relative link or picture of a page is a file of the project."""
+    links = [link.split("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8"))]
+    missing = [link for link in links if link and "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_the_index_names_every_page() -> None:
+    """docs/index.md links to each page beside it."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert [
+        page.name for page in (ROOT / "docs").glob("*.md") if page.name != "index.md" and page.name not in index
+    ] == []
+
+
+def test_changes_of_the_next_version_are_kept() -> None:
+    """CHANGELOG.md has an Unreleased section, as Keep a Changelog asks."""
+    assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from supertickets.errors import UserError
+from supertickets.tickets.importance import Importance
+from supertickets.tickets.structures import Structures
+
+STRUCTURES = Structures("toy", np.full((2, 2), 4), np.full((2, 1), 9), encoder_weights=40, total_weights=50)
+FFN = np.array([[6.0], [8.0]])
+
+
+def test_normalised_by_hand() -> None:
+    """Heads are divided by their layer's norm (5 and 10 here), FFNs by the norm over layers (10)."""
+    normalised = Importance(STRUCTURES, np.array([[3.0, 4.0], [6.0, 8.0]]), FFN).normalised()
+    np.testing.assert_allclose(normalised.heads, [[0.6, 0.8], [0.6, 0.8]], rtol=1e-15)
+    np.testing.assert_allclose(normalised.ffn, [[0.6], [0.8]], rtol=1e-15)
+
+
+def test_zero_layer_stays_zero() -> None:
+    """A layer whose scores are all zero is not divided by zero, and leaves the others alone."""
+    normalised = Importance(STRUCTURES, np.array([[0.0, 0.0], [3.0, 4.0]]), np.zeros((2, 1))).normalised()
+    np.testing.assert_allclose(normalised.heads, [[0, 0], [0.6, 0.8]])
+    np.testing.assert_array_equal(normalised.ffn, np.zeros((2, 1)))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e300])
+def test_tiny_and_huge_scores_keep_their_ratio(scale: float) -> None:
+    """Squares that would vanish or overflow do not: scores of 1e-300 are normalised as those of 1 are."""
+    normalised = Importance(STRUCTURES, np.array([[3.0, 4.0], [6.0, 8.0]]) * scale, FFN * scale).normalised()
+    np.testing.assert_allclose(normalised.heads, [[0.6, 0.8], [0.6, 0.8]], rtol=1e-12)
+
+
+def test_mean_over_seeds() -> None:
+    """The mean of raw scores, unit by unit."""
+    low, high = (Importance(STRUCTURES, np.full((2, 2), value), FFN * value) for value in (1.0, 3.0))
+    assert Importance.mean([low, high]) == Importance(STRUCTURES, np.full((2, 2), 2.0), FFN * 2)
+    assert Importance.mean([low]) == low
+
+
+def test_mean_refuses_nothing_and_mixed_structures() -> None:
+    """There is no mean of none, nor over two architectures."""
+    with pytest.raises(UserError, match="no importances"):
+        Importance.mean([])
+    other = Structures("other", STRUCTURES.heads, STRUCTURES.ffn, 40, 50)
+    pair = [Importance(each, np.ones((2, 2)), FFN) for each in (STRUCTURES, other)]
+    with pytest.raises(UserError, match="toy: 2 layers.* with other: 2 layers"):
+        Importance.mean(pair)
+
+
+@pytest.mark.parametrize(
+    ("heads", "sentence"),
+    [
+        (np.ones((2, 3)), r"heads has shape \(2, 3\), the structures have \(2, 2\)"),
+        (np.array([[1, np.nan], [np.inf, 1]]), "heads holds 2 scores that are not finite"),
+        (np.array([[1, -0.5], [1, 1]]), "heads must be at least 0, its lowest is -0.5"),
+    ],
+)
+def test_refuses_impossible_scores(heads: np.ndarray, sentence: str) -> None:
+    """Wrong shapes, NaN, infinity and negative scores raise one sentence with the numbers."""
+    with pytest.raises(UserError, match=sentence):
+        Importance(STRUCTURES, heads, FFN)
+
+
+def test_is_a_value() -> None:
+    """Read-only float64 copies, equal and hashed by value (minus zero is zero), whole after pickling."""
+    scores = np.array([[0.0, 1], [2, 3]], dtype=np.float32)
+    one, other = Importance(STRUCTURES, scores, FFN), Importance(STRUCTURES, [[-0.0, 1], [2, 3]], FFN)  # type: ignore[arg-type]
+    scores[:] = 9
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one.heads.dtype == np.float64
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert one != STRUCTURES
+    with pytest.raises(ValueError, match="read-only"):
+        one.ffn[0] = 1
