@@ -71,7 +71,7 @@ wheel: setup
 	$(PYTHON) -m venv build/wheel/venv
 	PIP_DISABLE_PIP_VERSION_CHECK=1 build/wheel/venv/bin/pip install -qq --root-user-action=ignore -c constraints.txt \
 		"supertickets[demo,dev] @ file://$$(ls $(CURDIR)/build/wheel/*.whl)"
-	cp -r tests docs README.md CHANGELOG.md pyproject.toml build/wheel/tree
+	cp -r $(wildcard tests docs configs examples results *.md pyproject.toml CITATION.cff) build/wheel/tree
 	cd build/wheel/tree && $(ONE_THREAD) ../venv/bin/pytest
 
 clean:

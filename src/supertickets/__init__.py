@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from supertickets.tickets.masks import Mask as Mask
     from supertickets.tickets.structures import Structures as Structures
     from supertickets.tickets.ticket import Ticket as Ticket
-    from supertickets.workflows.check import check as check
-    from supertickets.workflows.find import find as find
-    from supertickets.workflows.init import init as init
-    from supertickets.workflows.report import report as report
-    from supertickets.workflows.show import show as show
-    from supertickets.workflows.sweep import sweep as sweep
+    from supertickets.workflows.checking import check as check
+    from supertickets.workflows.finding import find as find
+    from supertickets.workflows.finding import sweep as sweep
+    from supertickets.workflows.reporting import report as report
+    from supertickets.workflows.showing import show as show
+    from supertickets.workflows.starting import init as init
 
 _HOME = {
     "Config": "config",
@@ -38,16 +38,16 @@ _HOME = {
     "Structures": "tickets.structures",
     "Ticket": "tickets.ticket",
     "UserError": "errors",
-    "check": "workflows.check",
-    "find": "workflows.find",
+    "check": "workflows.checking",
+    "find": "workflows.finding",
     "gate": "encoders.gating",
-    "init": "workflows.init",
+    "init": "workflows.starting",
     "load": "encoders.loading",
     "prune": "encoders.pruning",
-    "report": "workflows.report",
+    "report": "workflows.reporting",
     "score": "learning.scoring",
-    "show": "workflows.show",
-    "sweep": "workflows.sweep",
+    "show": "workflows.showing",
+    "sweep": "workflows.finding",
 }
 
 __all__ = sorted(_HOME)

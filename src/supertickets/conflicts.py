@@ -9,6 +9,7 @@ from supertickets.schema import Fault, get, suggest
 from supertickets.yaml_places import Loc
 
 KNOWN_TASKS = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "qnli", "qqp", "mnli", "snli", "scitail")
+EMBEDDED_TASK = "movie-reviews"
 
 Conflict = tuple[Fault, tuple[Loc, ...]]
 
@@ -36,8 +37,9 @@ def conflicts(config: Config) -> Iterator[Conflict]:
 
 
 def _data(config: Config) -> Iterator[Conflict]:
-    """A known task and its folder, or your own train and test, or nothing at all (the demo)."""
+    """A known task and its folder, or your own train and test, or the embedded task (also when nothing is said)."""
     task, folder, train, test = (get(config, loc) for loc in _DATA)
+    known = task is not None and "".join(filter(str.isalnum, task.lower())) in KNOWN_TASKS
     if train is not None or test is not None:
         if folder is not None:
             yield Fault(_FOLDER, "does not go with data.train and data.test; give one or the other"), _DATA
@@ -45,9 +47,9 @@ def _data(config: Config) -> Iterator[Conflict]:
             yield Fault(_TRAIN, "needs data.test beside it: the examples to report on"), _DATA
         if train is None:
             yield Fault(_TEST, "needs data.train beside it: the examples to train on"), _DATA
-    elif task is None and folder is not None:
+    elif folder is not None and task in (None, EMBEDDED_TASK):
         yield Fault(_FOLDER, f"needs data.task beside it: one of {', '.join(KNOWN_TASKS)}"), _DATA
-    elif task is not None and task not in KNOWN_TASKS:
-        yield Fault(_TASK, f"unknown task {task}; {suggest(task, KNOWN_TASKS)}"), _DATA
-    elif task is not None and folder is None:
+    elif known and folder is None:
         yield Fault(_TASK, f"{task} needs data.folder beside it: the folder that holds its files"), _DATA
+    elif not known and task not in (None, EMBEDDED_TASK):
+        yield Fault(_TASK, f"unknown task {task}; {suggest(task, KNOWN_TASKS)}"), _DATA

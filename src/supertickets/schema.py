@@ -14,6 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from supertickets.config import BUDGETS, Config
 from supertickets.yaml_places import Loc
 
+_ADAPTER = TypeAdapter(Config)
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -83,19 +85,14 @@ def validate(values: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
     except ValueError:
         return Config(), [Fault((), "a setting contains itself")]
     try:
-        return _adapter().validate_json(text, strict=True), []
+        return _ADAPTER.validate_json(text, strict=True), []
     except ValidationError as errors:
-        faults = [_fault(error) for error in errors.errors(include_url=False)]
+        faults = [_fault(error) for error in errors.errors(include_url=False) if not _follows(error)]
     sound = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
     for fault in faults:
         section, *rest = map(str, fault.setting)
         (sound.get(section, {}) if rest else sound).pop(rest[0] if rest else section, None)
-    return _adapter().validate_json(json.dumps(sound, default=str), strict=True), faults
-
-
-@cache
-def _adapter() -> TypeAdapter[Config]:
-    return TypeAdapter(Config)
+    return _ADAPTER.validate_json(json.dumps(sound, default=str), strict=True), faults
 
 
 _MUST_BE = {
@@ -113,6 +110,11 @@ _MUST_BE = {
 }
 
 
+def _follows(error: Any) -> bool:
+    """Whether a list is called too short only because some of its items are faulty themselves."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
 def _fault(error: Any) -> Fault:
     """One of pydantic's errors in our words."""
     loc, kind, value = error["loc"], error["type"], error["input"]
@@ -126,7 +128,8 @@ def _fault(error: Any) -> Fault:
         hint = f"; did you mean {near[0]}?" if near else ""
         return Fault(loc, f"must be {' or '.join(options)}, not {shown}{hint}")
     words = _MUST_BE.get(kind)
-    text = f"must be {words.format(**error.get('ctx', {}))}" if words else error["msg"]
+    bounds = {name: f"{bound:.12g}" for name, bound in error.get("ctx", {}).items() if isinstance(bound, int | float)}
+    text = f"must be {words.format(**bounds)}" if words else error["msg"]
     return Fault(loc, f"{text}, not {shown}")
 
 

@@ -1,6 +1,7 @@
 """From a file, flags and `--set` overrides to one checked Config, and back to text.
 
-Order, the later wins: defaults < the budget's values < `base` < file < `flags` < `--set`.
+Order, the later wins: defaults < budget < `base` < file < `flags` < `--set`; a budget that somebody
+asked for goes over `base`, since base only replaces defaults.
 """
 
 from __future__ import annotations
@@ -58,10 +59,8 @@ def load(
     layers = [Layer(_given(base or {}))]
     layers += [_read_file(Path(file))] if file is not None else []
     layers += [Layer(_given(flags or {})), *map(_read_override, overrides)]
-    by_hand = _merge([layer.values for layer in layers])
-    preset: Mapping[str, Any] = {str(k): v for k, v in BUDGETS.items()}.get(str(by_hand.get("budget", "laptop")), {})
-    config, faults = validate(_merge([preset, by_hand]))
-    if "control_levels" not in (by_hand.get("tickets") or {}):
+    config, faults = validate(_stack(layers[0].values, _merge([layer.values for layer in layers[1:]])))
+    if not any(layer.sets(("tickets", "control_levels")) for layer in layers[1:]):
         config = _follow_levels(config)
     broken = {fault.setting for fault in faults} | {fault.setting[:1] for fault in faults if len(fault.setting) == 1}
     faults += [fault for fault, locs in conflicts(config) if not broken & {*locs, *(loc[:1] for loc in locs)}]
@@ -110,10 +109,9 @@ def _read_file(file: Path) -> Layer:
     placed = yaml_places.parse(text, name)
     if not isinstance(placed.value, dict | None):
         raise UserError("holds no settings", f"{name}:1:1", "write lines such as `budget: laptop`")
-    values = {str(key): value for key, value in (placed.value or {}).items()}
     # `tickets:` with nothing but comments below it is an empty section, as in the file that `init` writes
-    values = {key: {} if value is None and key in sections() else value for key, value in values.items()}
-    return Layer(values, name, placed)
+    empty = {key: {} for key, value in (placed.value or {}).items() if value is None and key in sections()}
+    return Layer((placed.value or {}) | empty, name, placed)
 
 
 def _read_override(text: str) -> Layer:
@@ -125,6 +123,14 @@ def _read_override(text: str) -> Layer:
     for step in reversed(steps):
         tree = {step: tree}
     return Layer(tree, f"--set {text}")
+
+
+def _stack(base: Mapping[str, Any], by_hand: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings, with the budget's values where they belong."""
+    asked = "budget" in by_hand
+    name = str(by_hand["budget"] if asked else base.get("budget", Config().budget))
+    preset: Mapping[str, Any] = {str(key): value for key, value in BUDGETS.items()}.get(name, {})
+    return _merge([base, preset, by_hand] if asked else [preset, base, by_hand])
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

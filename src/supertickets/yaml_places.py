@@ -7,7 +7,7 @@ text. PyYAML's own YAML 1.1 reads `label: no` as False and `5e-5` as text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,10 @@ _WORDS: tuple[tuple[str, re.Pattern[str], str], ...] = (
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  (as declared by PyYAML)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Keys are names of settings, so text."""
+        return {str(key): value for key, value in super().construct_mapping(node, deep).items()}
 
 
 class _Dumper(yaml.SafeDumper):

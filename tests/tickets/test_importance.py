@@ -47,7 +47,7 @@ def test_mean_refuses_nothing_and_mixed_structures() -> None:
         Importance.mean([])
     other = Structures("other", STRUCTURES.heads, STRUCTURES.ffn, 40, 50)
     pair = [Importance(each, np.ones((2, 2)), FFN) for each in (STRUCTURES, other)]
-    with pytest.raises(UserError, match="toy: 2 layers.* with other: 2 layers"):
+    with pytest.raises(UserError, match=r"toy: 2 layers.* with other: 2 layers"):
         Importance.mean(pair)
 
 
@@ -68,7 +68,7 @@ def test_refuses_impossible_scores(heads: np.ndarray, sentence: str) -> None:
 def test_is_a_value() -> None:
     """Read-only float64 copies, equal and hashed by value (minus zero is zero), whole after pickling."""
     scores = np.array([[0.0, 1], [2, 3]], dtype=np.float32)
-    one, other = Importance(STRUCTURES, scores, FFN), Importance(STRUCTURES, [[-0.0, 1], [2, 3]], FFN)  # type: ignore[arg-type]
+    one, other = Importance(STRUCTURES, scores, FFN), Importance(STRUCTURES, np.array([[-0.0, 1], [2, 3]]), FFN)
     scores[:] = 9
     assert one == other
     assert hash(one) == hash(other)

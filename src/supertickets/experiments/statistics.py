@@ -34,9 +34,10 @@ COVERAGE = 0.95
 BLOCK = 4_000_000  # resampled weights held as floats at once: 32 MB
 
 INTERVAL_METHOD = (
-    "95 % bootstrap interval over seeds and examples, 2000 draws. Differences are paired: both models are scored on the "
-    "same drawn examples and compared within a seed. Seeds are drawn with replacement, and their deviations from the mean are "
-    "widened by √(n/(n−1)) · t/z, as a plain bootstrap over few seeds is too narrow. With one seed only the examples are drawn."
+    "95 % bootstrap interval over seeds and examples, 2000 draws. Differences are paired: both models are scored on "
+    "the same drawn examples and compared within a seed. Seeds are drawn with replacement, and their deviations from "
+    "the mean are widened by √(n/(n−1)) · t/z, as a plain bootstrap over few seeds is too narrow. With one seed only "
+    "the examples are drawn."
 )
 
 
@@ -61,7 +62,9 @@ class Interval:
 
     def __post_init__(self) -> None:
         if not self.low <= self.high or self.n_seeds < 1 or self.n_examples < 1:
-            raise ValueError(f"an interval from {self.low} to {self.high} over {self.n_seeds} seeds, {self.n_examples} examples")
+            raise ValueError(
+                f"an interval from {self.low} to {self.high} over {self.n_seeds} seeds, {self.n_examples} examples"
+            )
 
     @property
     def covers_zero(self) -> bool:
@@ -144,12 +147,12 @@ def _check_same_examples(rows: Sequence[tuple[Record, ...]], split: Split) -> in
     """The number of different examples behind the rows; raises UserError where they should be the same and are not."""
     labels = [[record.arrays[f"{split}_labels"] for record in row] for row in rows]
     for row, found in zip(rows, labels, strict=True):
-        wanted = labels[0][0] if split == "report" else found[0]
+        first, wanted = (rows[0][0], labels[0][0]) if split == "report" else (row[0], found[0])
         for record, own in zip(row, found, strict=True):
             if not np.array_equal(own, wanted):
                 raise UserError(
-                    f"its {split} examples ({len(own)}) are not those of {rows[0][0].name if split == 'report' else row[0].name} "
-                    f"({len(wanted)}), so their scores cannot be compared",
+                    f"its {split} examples ({len(own)}) are not those of {first.name} ({len(wanted)}), so their scores "
+                    "cannot be compared",
                     record.name,
                     "keep runs on different data in different sweep folders",
                 )
@@ -159,7 +162,7 @@ def _check_same_examples(rows: Sequence[tuple[Record, ...]], split: Split) -> in
 def _scores_on_draws(
     task: Task, rows: Sequence[tuple[Record, ...]], split: Split, resamples: int, seed: int
 ) -> Float[np.ndarray, "R S"]:
-    """Each row's score, or difference of scores, on every draw of examples: one draw for all seeds on the report split."""
+    """Each row's score, or difference of scores, on every draw of examples; on the report split seeds share the draws."""
     result = np.empty((resamples, len(rows)))
     for s, row in enumerate(rows):
         purpose = "report examples" if split == "report" else f"selection examples of seed {row[0].seed}"
@@ -169,7 +172,8 @@ def _scores_on_draws(
         for start in range(0, resamples, step):
             weights = counts[start : start + step].astype(np.float64)
             scores = [
-                metrics.resampled(task, r.arrays[f"{split}_predictions"], r.arrays[f"{split}_labels"], weights) for r in row
+                metrics.resampled(task, r.arrays[f"{split}_predictions"], r.arrays[f"{split}_labels"], weights)
+                for r in row
             ]
             result[start : start + step, s] = scores[0] - scores[1] if len(row) == 2 else scores[0]
     return result

@@ -30,10 +30,11 @@ class Scores:
     n: int
 
 
-def score(
-    task: Task, predictions: Float[np.ndarray, "n classes"] | Values, labels: Shaped[np.ndarray, " n"]
-) -> Scores:
-    """Score logits (n, classes) against class ids, or predicted numbers (n,) against numbers; ties go to the first class."""
+def score(task: Task, predictions: Float[np.ndarray, "n classes"] | Values, labels: Shaped[np.ndarray, " n"]) -> Scores:
+    """Score logits (n, classes) against class ids, or predicted numbers (n,) against numbers.
+
+    Equal logits count as a guess of the first class.
+    """
     _check(task, predictions, labels)
     guesses = predictions.argmax(axis=1) if task.kind == "classification" else predictions
     metrics = {name: float(METRICS[name](guesses, labels)) for name in task.metrics}
@@ -58,7 +59,7 @@ def resampled(
         each = [_FROM_CONFUSIONS[name](confusions) for name in task.metrics]
     else:
         each = [_FROM_VALUES[name](predictions, labels, weights) for name in task.metrics]
-    return np.mean(each, axis=0)
+    return np.asarray(np.mean(each, axis=0))
 
 
 def accuracy(guesses: Ids, labels: Ids) -> float:
@@ -125,7 +126,7 @@ def _confusions(guesses: Ids, labels: Ids, weights: Weights, classes: int) -> Co
 
 
 def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
-    return np.divide(over, under, out=np.zeros(np.shape(over)), where=under > 0)
+    return np.asarray(np.divide(over, under, out=np.zeros(np.shape(over)), where=under > 0))
 
 
 def _accuracy(confusions: Confusions) -> Resampled:
@@ -161,7 +162,7 @@ def _correlations(guesses: Values, labels: Values, weights: Weights) -> Resample
 
 def _standardised(values: Values) -> Values:
     centred = values.astype(np.float64) - np.mean(values, dtype=np.float64)
-    return centred / np.sqrt(np.mean(centred**2))
+    return np.asarray(centred / np.sqrt(np.mean(centred**2)))
 
 
 def _rank_correlations(guesses: Values, labels: Values, weights: Weights) -> Resampled:

@@ -65,12 +65,12 @@ class TicketTrainer(Trainer):
 
     def __init__(self, *, training_config: TrainingConfig, **arguments: Any) -> None:
         self._training_config = training_config
+        self._lengths = list(arguments["train_dataset"]["length"])  # the Trainer drops columns no model takes
         super().__init__(**arguments)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        dataset = self.train_dataset if train_dataset is None else train_dataset
         order = seeding.derive(self.args.seed, "batch order")
-        return LengthBuckets(list(dataset["length"]), self.args.train_batch_size, order)
+        return LengthBuckets(self._lengths, self.args.train_batch_size, order)
 
     def create_optimizer(self, model: Any = None) -> Optimizer:
         if self.optimizer is None:
@@ -104,6 +104,7 @@ def _arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path
         warmup_steps=config.warmup,  # a value below 1 is a share of the steps
         max_grad_norm=config.max_grad_norm,
         bf16=bf16,
+        use_cpu=not torch.cuda.is_available(),
         seed=seeding.derive(seed, "training"),
         save_strategy="no",
         logging_strategy="no" if log_folder is None else "steps",

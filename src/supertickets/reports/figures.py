@@ -5,6 +5,8 @@ No text that a user wrote goes into a figure: Plotly reads its text as markup.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -41,9 +43,9 @@ def phase_spans(choice: Choice) -> list[tuple[str, float, float]]:
     """(phase, from, to) along x in percent of encoder weights, largest first; borders lie half-way between levels."""
     points = sorted(choice.points, key=lambda p: -p.weights_encoder)
     xs = [100 * p.weights_encoder for p in points]
-    borders = [100.0, *((a + b) / 2 for a, b in zip(xs, xs[1:], strict=False)), max(0.0, xs[-1] - 2)]
+    borders = [100.0, *((a + b) / 2 for a, b in pairwise(xs)), max(0.0, xs[-1] - 2)]
     spans: list[tuple[str, float, float]] = []
-    for place, start, stop in zip(points, borders, borders[1:], strict=False):
+    for place, (start, stop) in zip(points, pairwise(borders), strict=True):
         phase = choice.phases.labels[place.sparsity]
         if spans and spans[-1][0] == phase:
             spans[-1] = (phase, spans[-1][1], stop)
@@ -157,6 +159,7 @@ def _add_full(figure: go.Figure, levels: pd.DataFrame) -> None:
         x=[100, 100 * float(levels["weights_encoder"].min())],
         y=[mean, mean],
         name=style.label,
+        legendrank=1,
         mode="lines",
         line={"color": style.colour, "width": 2, "dash": style.dash},
         hovertemplate=f"full model: {mean:.1f} ± {std:.1f}<extra></extra>",
@@ -178,12 +181,20 @@ def _add_kind(figure: go.Figure, kind: str, rows: pd.DataFrame) -> None:
             hoverinfo="skip",
             showlegend=False,
         )
-    bars = {"type": "data", "array": std, "color": style.colour, "thickness": 1.5, "width": 4, "visible": kind != "winning"}
+    bars = {
+        "type": "data",
+        "array": std,
+        "color": style.colour,
+        "thickness": 1.5,
+        "width": 4,
+        "visible": kind != "winning",
+    }
     figure.add_scatter(
         x=x,
         y=y,
         error_y=bars,
         name=style.label,
+        legendrank=list(KINDS).index(kind) + 1,
         mode="lines+markers",
         line={"color": style.colour, "width": 2.5 if kind == "winning" else 1.75, "dash": style.dash},
         marker={"size": 8, "symbol": style.symbol, "color": style.colour},
@@ -200,13 +211,16 @@ def _mark_choices(figure: go.Figure, levels: pd.DataFrame, outcome: Outcome) -> 
     winning = levels[levels["kind"] == "winning"].set_index("sparsity")
     marks = [("super ticket", outcome.sparsity, "star", 19, "#ffb000", INK)]
     if outcome.dev_selected.sparsity != outcome.sparsity:
-        marks.append(("dev-selected (paper protocol)", outcome.dev_selected.sparsity, "circle-open", 17, ACCENT, ACCENT))
+        marks.append(
+            ("dev-selected (paper protocol)", outcome.dev_selected.sparsity, "circle-open", 17, ACCENT, ACCENT)
+        )
     for name, sparsity, symbol, size, fill, edge in marks:
         row = winning.loc[sparsity]
         figure.add_scatter(
             x=[100 * float(row["weights_encoder"])],
             y=[100 * float(row["report"])],
             name=name,
+            legendrank=len(KINDS) + 1,
             mode="markers",
             marker={"symbol": symbol, "size": size, "color": fill, "line": {"color": edge, "width": 1.5}},
             hovertemplate=f"{name}: level {sparsity:g}, %{{y:.1f}}<extra></extra>",
@@ -222,7 +236,7 @@ def _importance_axis(table: pd.DataFrame) -> dict[str, object]:
         "colorbar": {
             "orientation": "h",
             "x": 0.5,
-            "y": -0.02,
+            "y": 0,
             "yref": "container",
             "yanchor": "bottom",
             "thickness": 10,
@@ -237,7 +251,9 @@ def _importance_axis(table: pd.DataFrame) -> dict[str, object]:
 
 def _unit_trace(rows: pd.DataFrame, heads: int, largest: int, visible: bool) -> go.Scatter:
     column = rows["index"].where(rows["unit"] == "head", heads + 2)
-    name = rows["unit"].map({"head": "head ", "ffn": "FFN"}) + rows["index"].astype(str).where(rows["unit"] == "head", "")
+    name = rows["unit"].map({"head": "head ", "ffn": "FFN"}) + rows["index"].astype(str).where(
+        rows["unit"] == "head", ""
+    )
     dropped = rows["kept"] == 0
     return go.Scatter(
         x=list(column),

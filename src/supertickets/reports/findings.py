@@ -10,8 +10,7 @@ import pandas as pd
 
 from supertickets.config import Config
 from supertickets.data.tasks import Task
-from supertickets.errors import UserError
-from supertickets.experiments.outcome import Choice, Outcome, choose, conclude
+from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import Record
 from supertickets.reports import tables
@@ -50,7 +49,7 @@ def gather(
     """Work out every table, the choice and the outcome from the records that the config plans."""
     planned = [run.name for run in plan(config)]
     counted = [record for record in records if record.name in set(planned)]
-    choice = _or_none(lambda: choose(counted))
+    ready = bool(comparable(counted))
     done = {record.name for record in counted}
     return Findings(
         config=config,
@@ -59,8 +58,8 @@ def gather(
         records=tuple(counted),
         missing=tuple(name for name in planned if name not in done),
         unplanned=tuple(record.name for record in records if record.name not in done),
-        choice=choice,
-        outcome=_or_none(lambda: conclude(task, counted, speedup)),
+        choice=choose(counted) if ready else None,
+        outcome=conclude(task, counted, speedup) if ready else None,
         levels=tables.levels(task, counted, resamples),
         agreement=tables.agreement(counted),
         units=tables.units(counted),

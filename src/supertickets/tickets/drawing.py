@@ -15,7 +15,7 @@ from supertickets.errors import UserError
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.structures import Structures
 
-Order = Int[np.ndarray, " N"]
+Order = Int[np.ndarray, " _"]  # of any length: heads and FFN units have orders of their own
 _ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996: the share that was meant drops 29
 
 
@@ -35,12 +35,12 @@ def check_min_heads(min_heads: int, structures: Structures) -> int:
     return min_heads
 
 
-def ascending(scores: Float[np.ndarray, "L N"]) -> Order:
+def ascending(scores: Float[np.ndarray, "L W"]) -> Order:
     """Flat positions, least important first; ties by position."""
     return np.argsort(scores, axis=None, kind="stable")
 
 
-def descending(scores: Float[np.ndarray, "L N"]) -> Order:
+def descending(scores: Float[np.ndarray, "L W"]) -> Order:
     """Flat positions, most important first; ties by position."""
     return np.argsort(-scores, axis=None, kind="stable")
 
@@ -59,7 +59,7 @@ def share(sparsity: float, units: int) -> int:
     return math.floor(sparsity * units + _ROUNDING)
 
 
-def kept(order: Order, dropped: int, shape: tuple[int, ...]) -> Bool[np.ndarray, "L N"]:
+def kept(order: Order, dropped: int, shape: tuple[int, ...]) -> Bool[np.ndarray, "L W"]:
     """All units but the first `dropped` of the order."""
     keep = np.ones(shape, dtype=np.bool_)
     keep.flat[order[:dropped]] = False

@@ -21,8 +21,8 @@ class Importance:
     """
 
     structures: Structures
-    heads: Float[np.ndarray, "L H"]
-    ffn: Float[np.ndarray, "L U"]
+    heads: np.ndarray  # shapes are checked below, in a sentence for users, and not by an annotation
+    ffn: np.ndarray
 
     def __post_init__(self) -> None:
         for name, counts in (("heads", self.structures.heads), ("ffn", self.structures.ffn)):
@@ -58,7 +58,7 @@ class Importance:
         return hash((self.structures, self.heads.tobytes(), self.ffn.tobytes()))
 
 
-def _scores(name: str, given: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "L N"]:
+def _scores(name: str, given: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "L W"]:
     scores = np.array(given, dtype=np.float64)
     if scores.shape != shape:
         raise UserError(f"{name} has shape {scores.shape}, the structures have {shape}", "Importance")
@@ -71,10 +71,10 @@ def _scores(name: str, given: Any, shape: tuple[int, ...]) -> Float[np.ndarray, 
     return scores
 
 
-def _divided(scores: Float[np.ndarray, "L N"], axis: int | None) -> Float[np.ndarray, "L N"]:
+def _divided(scores: Float[np.ndarray, "L W"], axis: int | None) -> Float[np.ndarray, "L W"]:
     """Scores over their L2 norm; the largest is divided out first, so that tiny scores do not vanish when squared."""
     largest = scores.max(axis=axis, keepdims=True)
     scaled = np.divide(scores, largest, out=np.zeros_like(scores), where=largest > 0)
     norm = np.sqrt((scaled**2).sum(axis=axis, keepdims=True))
-    normalised: Float[np.ndarray, "L N"] = np.divide(scaled, norm, out=np.zeros_like(scores), where=norm > 0)
+    normalised: Float[np.ndarray, "L W"] = np.divide(scaled, norm, out=np.zeros_like(scores), where=norm > 0)
     return normalised

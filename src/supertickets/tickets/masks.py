@@ -11,7 +11,7 @@ from jaxtyping import Bool
 
 from supertickets.config import Kind, Ranking
 from supertickets.errors import UserError
-from supertickets.tickets import drawing
+from supertickets.tickets import chance, drawing
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.structures import Structures
 
@@ -29,8 +29,8 @@ class Mask:
     """Kept heads (L, H) and FFN units (L, U), read-only booleans; raises UserError when a shape does not fit."""
 
     structures: Structures
-    heads: Bool[np.ndarray, "L H"]
-    ffn: Bool[np.ndarray, "L U"]
+    heads: np.ndarray  # shapes are checked below, in a sentence for users, and not by an annotation
+    ffn: np.ndarray
 
     def __post_init__(self) -> None:
         for name, counts in (("heads", self.structures.heads), ("ffn", self.structures.ffn)):
@@ -137,7 +137,7 @@ class Mask:
     def jaccard(self, other: Mask) -> float:
         """Units that both keep over units that either keeps, heads and FFN units alike; 1 where neither keeps any."""
         self._check_same(other, "compare")
-        return _ratio(int((self & other)._kept), int((self | other)._kept))
+        return _ratio((self & other)._kept, (self | other)._kept)
 
     def jaccard_heads(self, other: Mask) -> float:
         """As `jaccard`, over heads only."""
@@ -145,15 +145,10 @@ class Mask:
         return _ratio(int((self.heads & other.heads).sum()), int((self.heads | other.heads).sum()))
 
     def expected_jaccard(self, other: Mask) -> float:
-        """What `jaccard` is for random masks of these two sizes: expected common units over expected united units.
-
-        Of N units, random masks that keep a and b share a * b / N on average; protected heads are not
-        accounted for, and the ratio of expectations stands for the expectation of the ratio.
-        """
+        """What `jaccard` is on average between random masks of these two sizes, protected heads not accounted for."""
         self._check_same(other, "compare")
         pairs = ((self.heads, other.heads), (self.ffn, other.ffn))
-        both = sum(float(a.sum()) * float(b.sum()) / a.size for a, b in pairs)
-        return _ratio(both, self._kept + other._kept - both)
+        return chance.expected_jaccard([(a.size, int(a.sum()), int(b.sum())) for a, b in pairs])
 
     def __and__(self, other: Mask) -> Mask:
         self._check_same(other, "intersect")
@@ -237,7 +232,7 @@ def _scores(importance: Importance, ranking: Ranking) -> tuple[np.ndarray, np.nd
     return normalised.heads, normalised.ffn
 
 
-def _booleans(name: str, given: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "L N"]:
+def _booleans(name: str, given: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "L W"]:
     keep = np.array(given)
     if keep.shape != shape:
         raise UserError(f"{name} has shape {keep.shape}, the structures have {shape}", "Mask")
@@ -247,5 +242,5 @@ def _booleans(name: str, given: Any, shape: tuple[int, ...]) -> Bool[np.ndarray,
     return keep
 
 
-def _ratio(part: float, whole: float) -> float:
+def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 1.0

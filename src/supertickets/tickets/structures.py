@@ -22,8 +22,8 @@ class Structures:
     """
 
     architecture: str
-    heads: Int[np.ndarray, "L H"]
-    ffn: Int[np.ndarray, "L U"]
+    heads: np.ndarray  # shapes are checked below, in a sentence for users, and not by an annotation
+    ffn: np.ndarray
     encoder_weights: int
     total_weights: int
 
@@ -111,7 +111,7 @@ class Structures:
         return (self.architecture, *arrays, self.encoder_weights, self.total_weights)
 
 
-def _counts(name: str, given: Any) -> Int[np.ndarray, "L N"]:
+def _counts(name: str, given: Any) -> Int[np.ndarray, "L W"]:
     """A read-only int64 copy of weight counts; raises UserError unless 2-D, not empty, whole and positive."""
     array = np.asarray(given)
     if array.ndim != 2 or not array.size:
@@ -125,5 +125,5 @@ def _counts(name: str, given: Any) -> Int[np.ndarray, "L N"]:
     return counts
 
 
-def _short(counts: Int[np.ndarray, "L N"]) -> Any:
+def _short(counts: Int[np.ndarray, "L W"]) -> Any:
     return int(counts.flat[0]) if (counts == counts.flat[0]).all() else counts.tolist()

@@ -40,8 +40,7 @@ class Ticket:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise UserError(f"kind must be one of {', '.join(get_args(Kind))}, not {self.kind!r}", "Ticket")
+        _check_kind(self.kind)
         if not 0 <= self.sparsity < 1:
             raise UserError(f"sparsity must be at least 0 and below 1, not {self.sparsity:g}", "Ticket")
         if self.importance is not None and self.importance.structures != self.mask.structures:
@@ -63,6 +62,7 @@ class Ticket:
         body = storage.read_json(path)
         if body.get("format") != FORMAT:
             raise UserError(f"not a ticket: its format is {body.get('format')!r}, expected {FORMAT!r}", str(path))
+        _check_kind(body.get("kind"))
         try:
             arrays = storage.read_arrays(folder / ARRAYS_FILE, sha256=body["arrays_sha256"])
             structures = Structures.from_dict(body["structures"])
@@ -89,6 +89,11 @@ class Ticket:
             if not np.array_equal(a, b):
                 numbers = f"{a.mean():,.0f} weights in a {name}; the encoder has {b.mean():,.0f}"
                 raise UserError(f"this ticket was made for {ours.architecture} with {numbers}", "ticket")
+
+
+def _check_kind(kind: object) -> None:
+    if kind not in get_args(Kind):
+        raise UserError(f"kind must be one of {', '.join(get_args(Kind))}, not {kind!r}", "ticket")
 
 
 def _body(ticket: Ticket) -> dict[str, Any]:

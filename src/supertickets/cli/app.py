@@ -1,0 +1,119 @@
+"""The command line: one verb for each public function of the same name, with the same parameters.
+
+Every verb imports inside its body, so that `--help` answers at once and loads no torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from supertickets.cli import console
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+Budget = Literal["smoke", "laptop", "paper"]
+
+Out = Annotated[Path | None, typer.Option(help="Folder that keeps everything; the same command on it resumes.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes to train in, each with its share of the cores.")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as training.epochs=5; repeatable.")
+]
+NO_OVERRIDES: list[str] = []  # Typer takes lists only
+ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="A config, such as `supertickets init` writes.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0, 2 for bad input, 130 when interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return console.run(app, arguments or ["--help"])
+
+
+def _version(wanted: bool) -> bool:
+    if wanted:
+        from supertickets import __version__
+
+        print(f"supertickets {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def verbs(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """Find the part of a pretrained encoder that, trained alone, does best on a task: its super ticket."""
+
+
+@app.command()
+def find(
+    task: Annotated[str | None, typer.Argument(help="A known task, or a name for your own data; none: a demo.")] = None,
+    *,
+    data: Annotated[Path | None, typer.Option(help="Folder that holds the known task's files.")] = None,
+    train: Annotated[str | None, typer.Option(help="Your training examples: a file, a folder or name:split.")] = None,
+    test: Annotated[str | None, typer.Option(help="Your report examples, same formats.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column that holds the text.")] = None,
+    text_pair: Annotated[str | None, typer.Option(help="Column that holds the second text, for pairs.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column that holds the label or the number.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="A local folder, a hub id, or an alias: minilm, mpnet.")] = None,
+    out: Out = None,
+    budget: Annotated[Budget | None, typer.Option(help="Levels, seeds, epochs and training size together.")] = None,
+    workers: Workers = None,
+    config: Annotated[Path | None, typer.Option(help="A config for all else; options win over it.")] = None,
+    set: Overrides = NO_OVERRIDES,
+) -> None:
+    """Find the super ticket of one task: sweep, choose, report."""
+    from supertickets.workflows import finding
+
+    with console.progress() as progress:
+        found = finding.find(
+            task, data=data, train=train, test=test, text=text, text_pair=text_pair, label=label, encoder=encoder,
+            out=out, budget=budget, workers=workers, config=config, set=set, progress=progress,
+        )  # fmt: skip
+    print(f"{found.sentence}\n{found.report}")
+
+
+@app.command()
+def sweep(file: ConfigFile, *, out: Out = None, workers: Workers = None, set: Overrides = NO_OVERRIDES) -> None:
+    """Find the super ticket of the task that a config file describes."""
+    from supertickets.workflows import finding
+
+    with console.progress() as progress:
+        found = finding.sweep(file, out=out, workers=workers, set=set, progress=progress)
+    print(f"{found.sentence}\n{found.report}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A sweep's folder, finished or not.")]) -> None:
+    """Write a sweep's report.html anew from its records."""
+    from supertickets.workflows import reporting
+
+    print(reporting.report(folder))
+
+
+@app.command()
+def show(path: Annotated[Path, typer.Argument(help="The folder of a ticket, a run or a sweep.")]) -> None:
+    """Say what a ticket, a run or a sweep is, what is missing and what it cost."""
+    from supertickets.workflows import showing
+
+    print(showing.show(path))
+
+
+@app.command()
+def check(file: ConfigFile, set: Overrides = NO_OVERRIDES) -> None:
+    """Check a config, its data and its encoder, and say what a sweep would do; trains nothing."""
+    from supertickets.workflows import checking
+
+    print(checking.check(file, set))
+
+
+@app.command()
+def init(out: Annotated[Path, typer.Argument(help="The file to write.")] = Path("supertickets.yaml")) -> None:
+    """Write a commented config to make your own."""
+    from supertickets.workflows import starting
+
+    print(f"wrote {starting.init(out)}")

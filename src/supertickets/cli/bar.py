@@ -1,0 +1,62 @@
+"""The progress bar of a terminal, drawn by Rich; imported only where one is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
+
+from supertickets.cli.console import Pace, left_in_words
+
+
+class _LeftColumn(ProgressColumn):
+    """The time left, counting down between two finished runs."""
+
+    max_refresh = 0.5
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
+
+    def render(self, task: Task) -> Text:
+        return Text(left_in_words(self._pace.left))
+
+
+class BarProgress:
+    """Finished runs scroll by above one bar."""
+
+    def __init__(self, bar: Progress, pace: Pace) -> None:
+        self._bar, self._pace = bar, pace
+        self._task = bar.add_task("starting", total=None)
+
+    def plan(self, total_cost: float, total_runs: int) -> None:
+        """How much there is to do."""
+        self._pace.plan(total_cost, total_runs)
+        self._bar.update(self._task, total=total_runs, completed=0, description="training")
+
+    def done(self, name: str, cost: float, line: str) -> None:
+        """One run has finished."""
+        self._pace.add(cost)
+        self._print(line)
+        self._bar.update(self._task, completed=self._pace.finished)
+
+    def say(self, line: str) -> None:
+        """Something worth a line has happened."""
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        # Data and file names may hold square brackets, which are no mark-up here.
+        self._bar.console.print(line, markup=False, highlight=False)
+
+
+@contextmanager
+def bar_progress(stream: TextIO) -> Iterator[BarProgress]:
+    """A bar that is drawn while the block runs."""
+    pace = Pace()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _LeftColumn(pace))
+    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
+        yield BarProgress(bar, pace)

@@ -1,0 +1,132 @@
+"""What a person at the command line sees: progress, and errors as one sentence each."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+
+from supertickets.errors import UserError
+from supertickets.workflows.facts import duration
+
+if TYPE_CHECKING:
+    from supertickets.experiments.progress import Progress
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+_ENVIRONMENT = {
+    errno.ENOSPC: "no space left on the disk; make some and run the same command again, it resumes",
+    errno.EDQUOT: "the disk quota is used up; make some space and run the same command again, it resumes",
+    errno.EROFS: "cannot write here: the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+}
+
+
+@dataclass
+class Pace:
+    """How much time is left, from the cost finished so far and the wall time it took, however many work at it."""
+
+    clock: Callable[[], float] = time.monotonic
+    total: float = 0.0
+    runs: int = 0
+    cost: float = 0.0
+    finished: int = 0
+    started: float = field(init=False)
+    latest: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plan(self.total, self.runs)
+
+    def plan(self, total: float, runs: int) -> None:
+        """Start anew."""
+        self.total, self.runs, self.cost, self.finished = total, runs, 0.0, 0
+        self.started = self.latest = self.clock()
+
+    def add(self, cost: float) -> None:
+        """One more run of this cost has finished."""
+        self.cost, self.finished, self.latest = self.cost + cost, self.finished + 1, self.clock()
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left; None while nothing has finished."""
+        if self.cost <= 0:
+            return None
+        whole = (self.latest - self.started) * (self.total / self.cost - 1)
+        return max(0.0, whole - (self.clock() - self.latest))
+
+
+def left_in_words(seconds: float | None) -> str:
+    """`4 min left`; empty when unknown."""
+    return "" if seconds is None else f"{duration(seconds)} left"
+
+
+class PlainProgress:
+    """A line for each finished run, for logs and pipes: `[12/27] winning 0.3, seed 1: 81.2 (18 s), 4 min left`."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._pace = stream, Pace(clock)
+
+    def plan(self, total_cost: float, total_runs: int) -> None:
+        """How much there is to do."""
+        self._pace.plan(total_cost, total_runs)
+
+    def done(self, name: str, cost: float, line: str) -> None:
+        """One run has finished."""
+        self._pace.add(cost)
+        left = left_in_words(self._pace.left) if self._pace.finished < self._pace.runs else ""
+        self.say(f"[{self._pace.finished}/{self._pace.runs}] {line}" + (f", {left}" if left else ""))
+
+    def say(self, line: str) -> None:
+        """Something worth a line has happened."""
+        print(line, file=self._stream, flush=True)
+
+
+@contextmanager
+def progress(stream: TextIO | None = None) -> Iterator[Progress]:
+    """A bar with the time left on a terminal, plain lines elsewhere; on stderr, so that stdout holds results only."""
+    stream = stream or sys.stderr
+    if not stream.isatty():
+        yield PlainProgress(stream)
+        return
+    from supertickets.cli.bar import bar_progress
+
+    drawn: AbstractContextManager[Progress] = bar_progress(stream)
+    with drawn as progress:
+        yield progress
+
+
+def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
+    """Exit code of the command line: what a user can mend is one sentence on stderr, a bug keeps its traceback."""
+    try:
+        code = app(args=arguments, prog_name="supertickets", standalone_mode=False)
+    except UserError as fault:
+        return _complain(str(fault), BAD_INPUT)
+    except typer.TyperException as fault:  # an unknown verb or option, a missing argument
+        text = fault.format_message().replace("Value error, ", "").rstrip(".")
+        return _complain(" ".join(text.split()), fault.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except OSError as fault:
+        if fault.errno not in _ENVIRONMENT:
+            raise
+        where = f"{fault.filename}: " if fault.filename else ""
+        return _complain(where + _ENVIRONMENT[fault.errno], BAD_INPUT)
+    if code == INTERRUPTED:
+        return _complain("interrupted; run the same command again, it resumes", INTERRUPTED)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(text: str, code: int) -> int:
+    """One line for each fault."""
+    label = typer.style("error:", fg="red", bold=True) if sys.stderr.isatty() else "error:"
+    for line in text.splitlines():
+        print(f"{label} {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,98 @@
+"""The page: one self-contained HTML file that loads nothing from the network."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import plotly.graph_objects as go
+import plotly.io
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from supertickets import settings, storage
+from supertickets.experiments.outcome import sentence
+from supertickets.reports import figures, prose, rows
+from supertickets.reports.findings import Findings
+
+REPORT_FILE = "report.html"
+
+
+def write_page(sweep_folder: Path, findings: Findings) -> Path:
+    """Write `report.html` into the sweep's folder and return its path; raises UserError when it cannot be written."""
+    path = sweep_folder / REPORT_FILE
+    storage.write_text(path, render(findings))
+    return path
+
+
+def render(findings: Findings) -> str:
+    """The page's HTML. Everything that is not ours is escaped: the template engine escapes all but `Markup`."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    context = _result(findings) | _figures(findings) | _tables(findings) | _background(findings)
+    return environment.from_string(_file("page.html")).render(context)
+
+
+def embedded(figure: go.Figure) -> Markup:
+    """A figure as JSON that may stand inside a script element: no `<` is left in it."""
+    text = str(plotly.io.to_json(figure)).replace("<", "\\u003c")
+    return Markup(text)  # no user's text is in a figure, and nothing can close the element
+
+
+def _file(name: str) -> str:
+    return resources.files("supertickets.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def _result(findings: Findings) -> dict[str, Any]:
+    outcome = findings.outcome
+    planned = len(findings.records) + len(findings.missing)
+    return {
+        "title": f"{findings.task.name} · {findings.config.encoder.name}",
+        "sentence": sentence(outcome) if outcome else None,
+        "beats_full": outcome.beats_full if outcome else None,
+        "tiles": prose.tiles(outcome) if outcome else [],
+        "unfinished": prose.unfinished(findings),
+        "done": len(findings.records),
+        "planned": planned,
+    }
+
+
+def _figures(findings: Findings) -> dict[str, Any]:
+    levels, agreement, units = findings.levels, findings.agreement, findings.units
+    shown = findings.choice.sparsity if findings.choice else None
+    if shown is None and len(units):
+        shown = float(units["sparsity"].iloc[0])
+    return {
+        "curve": embedded(figures.curve(levels, findings.outcome, findings.choice)) if len(levels) else None,
+        "units": embedded(figures.units(units, shown)) if shown is not None else None,
+        "unit_levels": rows.unit_levels(findings, shown),
+        "agreement": embedded(figures.agreement(agreement)) if len(agreement) else None,
+        "phases": prose.phases(findings),
+    }
+
+
+def _tables(findings: Findings) -> dict[str, Any]:
+    return {
+        "columns": rows.columns(findings.task),
+        "rows": rows.level_rows(findings),
+        "protocol_text": prose.protocol(findings.outcome) if findings.outcome else None,
+        "metric_text": prose.metrics(findings.task),
+        "cost_columns": rows.cost_columns(findings.costs),
+        "costs": rows.cost_rows(findings.costs),
+    }
+
+
+def _background(findings: Findings) -> dict[str, Any]:
+    versions = findings.records[-1].provenance.get("versions", {}) if findings.records else {}
+    return {
+        "sizes": rows.sizes(findings),
+        "data_notes": prose.data_notes(findings),
+        "terms": prose.terms(findings),
+        "origin": prose.origin(findings),
+        "settings": settings.dump(findings.config),
+        "version": versions.get("supertickets"),
+        "css": Markup(_file("page.css")),
+        "js": Markup(_file("page.js")),
+        "plotly": Markup(get_plotlyjs()),
+    }

@@ -1,0 +1,187 @@
+"""The page's words: figures of merit, what is missing, terms, and where the numbers come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from supertickets.data.tasks import Task
+from supertickets.experiments.outcome import DEV_SELECTED, Outcome, Speedup, signed, spread
+from supertickets.experiments.statistics import INTERVAL_METHOD, Interval
+from supertickets.reports.findings import Findings
+from supertickets.reports.style import KINDS
+from supertickets.tickets.phases import PHASE_DEFINITIONS
+
+
+def tiles(outcome: Outcome) -> list[dict[str, Any]]:
+    """The numbers that matter, with what a reader needs beside each."""
+    control, speedup = outcome.control, outcome.speedup
+    made = [
+        _tile(
+            "Weights kept",
+            f"{100 * outcome.weights_all:.1f} %",
+            f"{100 * outcome.weights_encoder:.1f} % of the encoder’s layers",
+            f"level {outcome.sparsity:g}",
+        ),
+        _tile(
+            "Super ticket’s score",
+            spread(outcome.ticket),
+            f"full model: {spread(outcome.full)}",
+            seeds(outcome.ticket.n),
+        ),
+        _tile("Ticket less full model", signed(outcome.difference.value), *interval_lines(outcome.difference)),
+    ]
+    if control is not None:
+        where = f"both at level {control.sparsity:g}"
+        made.append(_tile("Winning less random", signed(control.difference.value), interval(control.difference), where))
+    if speedup is not None:
+        made.append(_tile("Speed", f"× {speedup.median:.2f}", *_speed_lines(speedup)))
+    return made
+
+
+def unfinished(findings: Findings) -> list[str]:
+    """What of the plan is missing, a line per kind of ticket; empty for a finished sweep."""
+    missing = Counter(name.split("-")[0] for name in findings.missing)
+    done = Counter(record.kind for record in findings.records)
+    order = [kind for kind in KINDS if missing[kind]]
+    return [f"{KINDS[kind].label}: {done[kind]} of {done[kind] + missing[kind]} runs are done." for kind in order]
+
+
+def phases(findings: Findings) -> list[tuple[str, str]]:
+    """The definition of each phase, with the levels that are in it; empty before the choice."""
+    if findings.choice is None:
+        return []
+    labels = findings.choice.phases.labels
+    made = []
+    for phase, definition in PHASE_DEFINITIONS.items():
+        levels = [f"{sparsity:g}" for sparsity in sorted(labels) if labels[sparsity] == phase]
+        made.append((phase, f"{definition} Here: {'level ' + ', '.join(levels) if levels else 'none'}."))
+    return made
+
+
+def protocol(outcome: Outcome) -> str:
+    """What the paper's protocol would have claimed, and by how much it flatters."""
+    dev = outcome.dev_selected
+    if dev.sparsity == outcome.sparsity:
+        return (
+            f"{DEV_SELECTED}: choosing on the report split itself, as published, picks the same level, "
+            f"{dev.sparsity:g}; here it is not optimistic."
+        )
+    return (
+        f"{DEV_SELECTED}: choosing on the report split itself, as published, picks level {dev.sparsity:g} and claims "
+        f"{spread(dev.score)}, {signed(dev.optimism)} against the ticket chosen without looking. That gap is optimism, "
+        "not quality."
+    )
+
+
+def metrics(task: Task) -> str:
+    """What a score is."""
+    names = {"f1": "F1 of class 1", "matthews": "Matthews correlation", "pearson": "Pearson correlation"}
+    named = [names.get(name, {"spearman": "Spearman correlation"}.get(name, name)) for name in task.metrics]
+    return f"mean of {' and '.join(named)}" if len(named) > 1 else named[0]
+
+
+def data_notes(findings: Findings) -> list[str]:
+    """What a reader has to know about the data: limits set, contamination, what reading it found."""
+    data = findings.config.data
+    notes = [
+        f"The settings limit the {split} examples to {limit}, a seeded draw."
+        for split, limit in (("training", data.train_examples), ("report", data.report_examples))
+        if limit is not None
+    ]
+    found = [findings.task.note, *map(str, findings.data.get("notes", ()))]
+    return [*notes, *(f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in dict.fromkeys(found) if note)]
+
+
+def terms(findings: Findings) -> list[tuple[str, str]]:
+    """The words and numbers of this page, defined."""
+    return [
+        ("Score", f"× 100, {metrics(findings.task)}; mean ± standard deviation over seeds (n − 1 in the denominator)."),
+        ("Interval", INTERVAL_METHOD),
+        (
+            "Super ticket",
+            "The winning level with the highest mean score on the selection splits, which are held out of the training "
+            "examples, another one for each seed. The report split plays no part in the choice.",
+        ),
+        (
+            DEV_SELECTED,
+            "The level with the highest score on the report split, reported on that same split: how the paper’s recipe "
+            "picks. Of several noisy levels the best looks better than it is.",
+        ),
+        ("Winning, random, losing", _KINDS_TEXT),
+        ("Level", "Share of the attention heads, and of the FFN units, that the ticket drops."),
+        (
+            "Weights",
+            "Counted from the shapes, biases included; “all” adds the embeddings, and leaves out the task head.",
+        ),
+    ]
+
+
+_KINDS_TEXT = (
+    "Winning tickets keep the units that matter most to the tuned model, losing tickets those that matter least; "
+    "random tickets are drawn without replacement and have exactly the winning ticket’s numbers of heads and FFN "
+    "units. Each is rewound to the pretrained weights and trained anew."
+)
+
+
+def origin(findings: Findings) -> list[tuple[str, str]]:
+    """Versions, commit, machine and time, with each value that the records do not share listed."""
+    facts: list[tuple[str, str]] = [
+        ("Runs", f"{len(findings.records)} in this report, {len(findings.missing)} missing"),
+        ("Encoder", findings.config.encoder.name),
+        ("Data checksum", str(findings.data.get("sha256", "not recorded"))),
+    ]
+    if findings.unplanned:
+        facts.append(("Not counted", f"{len(findings.unplanned)} runs in the folder that these settings do not plan"))
+    origins = [record.provenance for record in findings.records]
+    flat = [_flat(one) for one in origins]
+    for name in dict.fromkeys(key for one in flat for key in one):
+        if name in ("time", "data"):
+            continue
+        values = list(dict.fromkeys(one.get(name, "not recorded") for one in flat))
+        facts.append((_ORIGIN_NAMES.get(name, name), ", ".join(values)))
+    times = sorted(one["time"] for one in flat if "time" in one)
+    return [*facts, ("Time", f"{times[0]} to {times[-1]}")] if times else facts
+
+
+_ORIGIN_NAMES = {
+    "commit": "Commit",
+    "cpu": "Processor",
+    "cores": "Cores",
+    "platform": "Platform",
+    "threads": "Threads per run",
+}
+
+
+def _flat(provenance: Mapping[str, Any]) -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in provenance.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value)
+        elif value is not None:
+            flat[name] = str(value)
+    return flat
+
+
+def _tile(name: str, value: str, *details: str) -> dict[str, Any]:
+    return {"name": name, "value": value, "details": details}
+
+
+def _speed_lines(speedup: Speedup) -> tuple[str, ...]:
+    return ("of the full model’s", f"10th to 90th percentile: {speedup.p10:.2f} to {speedup.p90:.2f}")
+
+
+def seeds(count: int) -> str:
+    """3 seeds, 1 seed."""
+    return f"{count} seed{'s' if count != 1 else ''}"
+
+
+def interval(value: Interval) -> str:
+    """95 %: low to high."""
+    return f"95 %: {signed(value.low)} to {signed(value.high)}"
+
+
+def interval_lines(value: Interval) -> tuple[str, ...]:
+    """The interval, and what it leaves out with one seed."""
+    return (interval(value), value.note) if value.note else (interval(value),)

@@ -1,0 +1,200 @@
+"""The page's tables, cell by cell: what is shown, and what it is sorted by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from supertickets.data.tasks import Task
+from supertickets.experiments.outcome import DEV_SELECTED, signed
+from supertickets.reports.findings import Findings
+from supertickets.reports.style import KINDS
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading; `text` columns are set left."""
+
+    name: str
+    text: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows, the spread beside it or the interval under it, and what it is sorted by ("" comes last)."""
+
+    value: str
+    sort: str | float = ""
+    range: str = ""
+    text: bool = False
+    interval: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row and its class in the style sheet."""
+
+    cells: tuple[Cell, ...]
+    css: str = ""
+
+
+def columns(task: Task) -> list[Column]:
+    """The headings of the table of levels; a task of several metrics has a column for each."""
+    named = [Column(name) for name in task.metrics] if len(task.metrics) > 1 else []
+    return [
+        Column("Kind", text=True),
+        Column("Level"),
+        Column("Phase"),
+        Column("Encoder %"),
+        Column("All %"),
+        Column("Heads"),
+        Column("FFNs"),
+        Column("Seeds"),
+        Column("Report score"),
+        *named,
+        Column("Less full model, 95 %"),
+        Column("Less random of its size, 95 %"),
+        Column("Selection score"),
+    ]
+
+
+def level_rows(findings: Findings) -> list[Row]:
+    """One row per kind and level, and the paper's protocol on a row of its own."""
+    outcome, labels = findings.outcome, dict(findings.choice.phases.labels) if findings.choice else {}
+    made = []
+    for values in findings.levels.to_dict("records"):
+        winning = values["kind"] == "winning"
+        chosen = winning and outcome is not None and values["sparsity"] == outcome.sparsity
+        name = KINDS[values["kind"]].label.replace("tickets", "").strip() + (" ★ super ticket" if chosen else "")
+        phase = labels.get(values["sparsity"], "") if winning else ""
+        made.append(_row(name, values, findings.task, phase, "chosen" if chosen else ""))
+        if winning and outcome is not None and values["sparsity"] == outcome.dev_selected.sparsity:
+            protocol = _row(DEV_SELECTED, values, findings.task, phase, "protocol")
+    return [*made, protocol] if outcome is not None else made
+
+
+def _row(name: str, values: Mapping[Any, Any], task: Task, phase: str, css: str) -> Row:
+    named = [number(100 * values[f"metric_{metric}"], 1) for metric in task.metrics] if len(task.metrics) > 1 else []
+    return Row(
+        (
+            Cell(name, name, text=True),
+            number(values["sparsity"], 2) if values["kind"] != "full" else Cell("", 0.0),
+            Cell(phase, phase),
+            number(100 * values["weights_encoder"], 1),
+            number(100 * values["weights_all"], 1),
+            number(values["heads"], 0),
+            number(values["ffn"], 0),
+            number(values["seeds"], 0),
+            _score(values, "report"),
+            *named,
+            _difference(values, "to_full"),
+            _difference(values, "to_random"),
+            _score(values, "selection"),
+        ),
+        css,
+    )
+
+
+def number(value: float, digits: int) -> Cell:
+    """A number at `digits` places at most, with a true minus; whole numbers stay whole."""
+    text = f"{value:.{digits}f}"
+    if digits == 2:
+        text = f"{value:g}"
+    elif digits == 0 and value != round(value):
+        text = f"{value:.1f}"
+    return Cell(text.replace("-", "−"), value)
+
+
+def _score(values: Mapping[Any, Any], name: str) -> Cell:
+    mean, std = 100 * values[name], 100 * values[f"{name}_std"]
+    spread = f"± {std:.1f}" if values["seeds"] > 1 else ""
+    return Cell(f"{mean:.1f}".replace("-", "−"), values[name], spread)
+
+
+def _difference(values: Mapping[Any, Any], name: str) -> Cell:
+    value = values[name]
+    if math.isnan(value):
+        return Cell("", "")
+    low, high = signed(values[f"{name}_low"]), signed(values[f"{name}_high"])
+    return Cell(signed(value), value, f"{low} to {high}", interval=True)
+
+
+def unit_levels(findings: Findings, shown: float | None) -> list[dict[str, Any]]:
+    """The levels that the heat map can show, and the sentence about each."""
+    made = []
+    for sparsity, rows in findings.units.groupby("sparsity"):
+        heads, ffn = (rows.loc[rows["unit"] == unit, "kept"] for unit in ("head", "ffn"))
+        kept = f"{heads.sum():.4g} of {len(heads)} heads and {ffn.sum():.4g} of {len(ffn)} FFNs are kept"
+        text = f"Level {sparsity:g}: {kept}{'' if np.isclose(heads.sum() % 1, 0) else ' (mean over seeds)'}."
+        chosen = findings.choice is not None and sparsity == findings.choice.sparsity
+        made.append({"name": f"{sparsity:g}", "shown": sparsity == shown, "chosen": chosen, "text": text})
+    return made
+
+
+def cost_columns(costs: pd.DataFrame) -> list[str]:
+    """The headings of the table of costs."""
+    names = {"kind": "Runs of", "runs": "Runs", "total": "Together", "trained_examples": "Examples trained on"}
+    return [names.get(name, name.capitalize()) for name in costs.columns]
+
+
+def cost_rows(costs: pd.DataFrame) -> list[list[str]]:
+    """The table of costs as text."""
+    return [[_cost(name, value) for name, value in row.items()] for row in costs.to_dict("records")]
+
+
+def _cost(name: Any, value: Any) -> str:
+    if name == "kind":
+        return KINDS[value].label if value in KINDS else str(value)
+    return whole(value) if name in ("runs", "trained_examples") else duration(value)
+
+
+def duration(seconds: float) -> str:
+    """12.3 s, 4 min 05 s, 2 h 13 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def sizes(findings: Findings) -> list[dict[str, Any]]:
+    """How many examples each split has, of how many in its file and how many published, and what it is used for."""
+    recorded: Mapping[str, Mapping[str, Any]] = findings.data.get("sizes", {})
+    train, report = recorded.get("train", {}), recorded.get("report", {})
+    data = findings.config.data
+    held_out = max((record.selection.n for record in findings.records), default=None)
+    drawn, reported = _drawn(train, data.train_examples), _drawn(report, data.report_examples)
+    training = None if drawn is None or held_out is None else drawn - held_out
+    return [
+        _size("training", training, train, "fine-tuning and scoring"),
+        _size("selection", held_out, {}, "choosing the super ticket; each seed holds out its own from the training file"),
+        _size("report", reported, report, "reporting only; the same examples for every seed"),
+    ]
+
+
+def _drawn(recorded: Mapping[str, Any], limit: int | None) -> int | None:
+    rows = recorded.get("rows")
+    return None if rows is None else min(rows, limit or rows)
+
+
+def _size(split: str, used: int | None, recorded: Mapping[str, Any], use: str) -> dict[str, Any]:
+    return {
+        "split": split,
+        "file": recorded.get("file", ""),
+        "n": whole(used),
+        "rows": whole(recorded.get("rows")),
+        "official": whole(recorded.get("official")),
+        "partial": bool(recorded.get("partial")),
+        "use": use,
+    }
+
+
+def whole(n: int | None) -> str:
+    """12 345 with a narrow space that does not break; nothing for None."""
+    return "" if n is None else f"{n:,}".replace(",", "\u202f")

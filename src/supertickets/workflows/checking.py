@@ -1,0 +1,100 @@
+"""check: what a sweep would do, and whether it can; no training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supertickets import settings
+from supertickets.config import Config
+from supertickets.experiments.plans import plan
+from supertickets.workflows.facts import aligned, listed
+
+if TYPE_CHECKING:
+    from supertickets.data.files import Loaded
+    from supertickets.tickets.structures import Structures
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a sound config asks for.
+
+    `train` and `selection` are the examples that each seed trains on and chooses by (it holds out its
+    own), `report` those that all seeds report on; `labels` is empty for regression; `trainings` counts
+    full models and tickets.
+    """
+
+    file: Path
+    config: Config
+    task: str
+    labels: tuple[str, ...]
+    train: int
+    selection: int
+    report: int
+    notes: tuple[str, ...]
+    structures: Structures
+    trainings: int
+
+    def __str__(self) -> str:
+        config, tickets = self.config, self.config.tickets
+        controls = [kind for kind in tickets.kinds if kind != "winning"]
+        drawn = f"winning at {listed(tickets.levels)}"
+        drawn += f"; {' and '.join(controls)} at {listed(tickets.control_levels)}" if controls else ""
+        rows = [
+            ("task", f"{self.task}, {f'labels {listed(self.labels)}' if self.labels else 'regression'}"),
+            ("examples", f"{self.train} to train on, {self.selection} to choose by, {self.report} to report on"),
+            ("encoder", f"{config.encoder.name}, {self.structures.size}"),
+            ("tickets", drawn),
+            ("trainings", f"{self.trainings}, for seeds {listed(config.seeds)}"),
+            *(("note", note) for note in self.notes),
+        ]
+        return aligned(f"{self.file} is sound", rows)
+
+
+def check(file: Path, set: Sequence[str] = ()) -> Checked:
+    """Check a config, the data and the encoder it names, and say what a sweep would do.
+
+    Raises UserError for anything a sweep would refuse.
+    """
+    from supertickets.data import files
+
+    config = settings.load(file, set)
+    loaded = files.read(config.data)
+    structures = _structures(config, loaded.task.classes)
+    train, selection, report = _sizes(config, loaded)
+    notes = (loaded.task.note, *map(str, loaded.notes))
+    return Checked(
+        file=file,
+        config=config,
+        task=loaded.task.name,
+        labels=loaded.task.labels,
+        train=train,
+        selection=selection,
+        report=report,
+        notes=tuple(dict.fromkeys(note for note in notes if note)),
+        structures=structures,
+        trainings=len(plan(config)),
+    )
+
+
+def _structures(config: Config, classes: int) -> Structures:
+    """The encoder's units, from the loaded encoder: weights that are damaged show here."""
+    from supertickets.encoders.families import structures_of
+    from supertickets.encoders.loading import load
+    from supertickets.tickets.drawing import check_min_heads
+
+    model, _ = load(config.encoder.name, classes=classes)
+    structures = structures_of(model)
+    check_min_heads(config.tickets.min_heads, structures)
+    return structures
+
+
+def _sizes(config: Config, loaded: Loaded) -> tuple[int, int, int]:
+    from supertickets.data import splits
+
+    data = config.data
+    train = min(len(loaded.train), data.train_examples or len(loaded.train))
+    selection = splits.selection_size(train, len(config.seeds), config.selection)
+    return train - selection, selection, min(len(loaded.report), data.report_examples or len(loaded.report))

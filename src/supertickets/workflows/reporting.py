@@ -1,0 +1,74 @@
+"""report: from a sweep's folder, finished or not, to its page, its figures and its outcome. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supertickets import settings, storage
+from supertickets.data.tasks import Task
+from supertickets.errors import UserError
+
+if TYPE_CHECKING:
+    from supertickets.experiments.outcome import Outcome
+    from supertickets.reports.findings import Findings
+
+CONFIG_FILE, DATA_FILE, SPEED_FILE, OUTCOME_FILE = "config.yaml", "data.json", "speedup.json", "outcome.json"
+
+
+def report(folder: Path) -> Path:
+    """Write report.html, figures/*.svg and outcome.json from a sweep's records; returns the page's path.
+
+    An unfinished sweep gets a page that says what is missing. Raises UserError when the folder is no
+    sweep's, or a record in it is damaged.
+    """
+    _, page = _report(folder)
+    return page
+
+
+def conclude_and_report(folder: Path) -> tuple[Outcome, str, Path]:
+    """As `report`, for a finished sweep: its outcome, the one sentence, and the page's path.
+
+    Raises UserError while no seed has both its full model and a winning ticket.
+    """
+    from supertickets.experiments.outcome import sentence
+
+    findings, page = _report(folder)
+    if findings.outcome is None:
+        raise UserError("no seed has both its full model and a winning ticket yet", str(folder), "run the sweep on")
+    return findings.outcome, sentence(findings.outcome), page
+
+
+def _report(folder: Path) -> tuple[Findings, Path]:
+    # pandas, plotly and matplotlib take a second to load: only who reports waits for them.
+    from supertickets.experiments.outcome import sentence
+    from supertickets.experiments.records import load_all
+    from supertickets.reports.findings import gather
+    from supertickets.reports.page import write_page
+    from supertickets.reports.paper_figures import write_figures
+
+    folder = Path(folder)
+    if not (folder / CONFIG_FILE).is_file():
+        raise UserError(
+            "this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find"
+        )
+    config, data = settings.load(folder / CONFIG_FILE), storage.read_json(folder / DATA_FILE)
+    findings = gather(config, _task(data["task"]), data, load_all(folder), _speedup(folder))
+    write_figures(folder, findings)
+    if findings.outcome is not None:
+        result = findings.outcome.to_dict() | {"sentence": sentence(findings.outcome), "missing": findings.missing}
+        storage.write_json(folder / OUTCOME_FILE, result)
+    return findings, write_page(folder, findings)
+
+
+def _task(fields: dict[str, Any]) -> Task:
+    return Task(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+
+
+def _speedup(folder: Path) -> tuple[float, float, float] | None:
+    """The measured speed-up of the delivered super ticket; None while none is delivered."""
+    path = folder / SPEED_FILE
+    if not path.is_file():
+        return None
+    measured = storage.read_json(path)
+    return measured["median"], measured["p10"], measured["p90"]

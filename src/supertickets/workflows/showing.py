@@ -1,0 +1,174 @@
+"""show: what a ticket, a run or a sweep is, what is missing and what it cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from supertickets import settings, storage
+from supertickets.config import Config
+from supertickets.errors import UserError
+from supertickets.experiments.plans import plan
+from supertickets.experiments.records import RECORD_FILE, Record
+from supertickets.experiments.runs import Run
+from supertickets.tickets.ticket import TICKET_FILE, Ticket
+from supertickets.workflows.facts import aligned, duration, listed
+
+CONFIG_FILE = "config.yaml"
+OUTCOME_FILE = "outcome.json"
+DELIVERED = ("super_ticket", "report.html")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What lies in a folder: rows of a label and a text, what is missing, and the seconds it took to make."""
+
+    kind: Literal["ticket", "run", "sweep"]
+    path: Path
+    rows: tuple[tuple[str, str], ...]
+    missing: tuple[str, ...]
+    seconds: float | None
+
+    def __str__(self) -> str:
+        missing = listed(self.missing) or "nothing"
+        return aligned(f"{self.kind} {self.path}", [*self.rows, ("missing", missing)])
+
+
+def show(path: Path) -> Shown:
+    """Say what lies at `path`: a ticket's, a run's or a sweep's folder, or the file that makes it one.
+
+    Raises UserError when it is none of these, or damaged.
+    """
+    if not path.exists():
+        raise UserError("no such file or folder", str(path))
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and path.name not in _KINDS:
+        raise UserError("nothing to show here", str(path), f"give a folder with {' or '.join(_KINDS)}")
+    for name, show_kind in _KINDS.items():
+        if (folder / name).is_file() and path.name in (name, folder.name):
+            return show_kind(folder)
+    raise UserError("not a ticket, a run or a sweep", str(path), f"give a folder with {' or '.join(_KINDS)}")
+
+
+def show_ticket(folder: Path) -> Shown:
+    """A ticket: the units it keeps, layer by layer, and where it was drawn."""
+    ticket = Ticket.load(folder)
+    mask, remaining = ticket.mask, ticket.mask.weights_remaining
+    record = folder.parent.parent / "runs" / folder.name
+    seconds = _seconds([Record.load(record)]) if (record / RECORD_FILE).is_file() else {}
+    layers = [
+        (f"layer {n}", f"heads {_bits(heads)}, FFN {_bits(ffn)}")
+        for n, (heads, ffn) in enumerate(zip(mask.heads, mask.ffn, strict=True), start=1)
+    ]
+    model = (folder / "model.safetensors").is_file()
+    rows = (
+        ("what", f"{ticket.kind} ticket at sparsity {ticket.sparsity:g}, seed {ticket.seed}, of {ticket.encoder}"),
+        ("keeps", f"{mask.heads.sum()} of {mask.heads.size} heads, {mask.ffn.sum()} of {mask.ffn.size} FFN units"),
+        ("weights", f"{remaining.all:.1%} of all, {remaining.encoder:.1%} of the encoder's layers"),
+        *layers,
+        ("scored", "importance is kept with it" if ticket.importance else ""),
+        ("model", "its trained weights lie beside it" if model else ""),
+        ("made", _origin(ticket.provenance)),
+        ("cost", _cost(seconds)),
+    )
+    missing = () if model else ("trained weights (tickets are kept as masks; super_ticket/ holds a model)",)
+    return Shown("ticket", folder, rows, missing, sum(seconds.values()) if seconds else None)
+
+
+def show_run(folder: Path) -> Shown:
+    """A finished run: its scores on both splits and its size."""
+    record = Record.load(folder)
+    seconds = _seconds([record])
+    what = "full model" if record.kind == "full" else f"{record.kind} ticket at sparsity {record.sparsity:g}"
+    rows = (
+        ("what", f"{what}, seed {record.seed}"),
+        *((split, _scores(getattr(record, split))) for split in ("selection", "report")),
+        ("weights", f"{record.size.weights_all:.1%} of all, {record.size.weights_encoder:.1%} of the encoder's layers"),
+        ("heads", f"{listed(record.size.heads, 99)} by layer"),
+        ("ffn", f"{listed(record.size.ffn, 99)} by layer"),
+        ("made", _origin(record.provenance)),
+        ("cost", f"{_cost(seconds)}; {record.cost.trained_examples} examples trained on"),
+    )
+    return Shown("run", folder, rows, (), sum(seconds.values()))
+
+
+def show_sweep(folder: Path) -> Shown:
+    """A sweep: how many of its runs are done, what is missing, and its result when it has one."""
+    config = settings.load(folder / CONFIG_FILE)
+    runs = plan(config)
+    records, damaged = _records(folder, runs)
+    missing = [_title(run) for run in runs if run.name not in records and run.name not in damaged]
+    missing += [name for name in DELIVERED if not (folder / name).exists()]
+    seconds = _seconds(list(records.values()))
+    outcome = storage.read_json(folder / OUTCOME_FILE) if (folder / OUTCOME_FILE).is_file() else {}
+    trained = sum(record.cost.trained_examples for record in records.values())
+    rows = (
+        ("what", _describe(config)),
+        ("done", f"{len(records)} of {len(runs)} runs: {_progress(runs, records)}"),
+        ("damaged", listed(damaged)),
+        ("result", str(outcome.get("sentence", ""))),
+        ("cost", f"{_cost(seconds)}; {trained} examples trained on" if records else ""),
+    )
+    return Shown("sweep", folder, rows, tuple(missing), sum(seconds.values()))
+
+
+_KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
+
+
+def _records(folder: Path, runs: Sequence[Run]) -> tuple[dict[str, Record], tuple[str, ...]]:
+    """The planned runs' records, and the names of those that cannot be read: one torn file hides no other."""
+    records: dict[str, Record] = {}
+    damaged: list[str] = []
+    for run in runs:
+        place = folder / "runs" / run.name
+        if (place / RECORD_FILE).is_file():
+            try:
+                records[run.name] = Record.load(place)
+            except UserError as fault:
+                damaged.append(str(fault))
+    return records, tuple(damaged)
+
+
+def _describe(config: Config) -> str:
+    task = config.data.task or "own data"
+    levels = f"levels {listed(config.tickets.levels)}"
+    return f"{task} with {config.encoder.name}, budget {config.budget}: seeds {listed(config.seeds)}, {levels}"
+
+
+def _progress(runs: Sequence[Run], records: Mapping[str, Record]) -> str:
+    planned = Counter(run.kind for run in runs)
+    done = Counter(run.kind for run in runs if run.name in records)
+    return ", ".join(f"{done[kind]} of {count} {kind}" for kind, count in planned.items())
+
+
+def _title(run: Run) -> str:
+    return f"full seed {run.seed}" if run.kind == "full" else f"{run.kind} {run.sparsity:g} seed {run.seed}"
+
+
+def _scores(scores: object) -> str:
+    main, metrics, n = (getattr(scores, name) for name in ("main", "metrics", "n"))
+    return f"{100 * main:.1f} ({', '.join(f'{name} {100 * value:.1f}' for name, value in metrics.items())}; n = {n})"
+
+
+def _seconds(records: Sequence[Record]) -> dict[str, float]:
+    """Wall seconds by stage, over all records."""
+    total: Counter[str] = Counter()
+    for record in records:
+        total.update(record.cost.seconds)
+    return dict(total)
+
+
+def _cost(seconds: Mapping[str, float]) -> str:
+    stages = ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items())
+    return f"{duration(sum(seconds.values()))} ({stages})" if seconds else ""
+
+
+def _origin(provenance: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in provenance.items() if isinstance(value, str) and value)
+
+
+def _bits(kept: Sequence[bool]) -> str:
+    return "".join("1" if keep else "0" for keep in kept)

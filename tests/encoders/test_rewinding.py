@@ -1,0 +1,84 @@
+"""Rewinding is exact, for full and for pruned models."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from small_models import batch, build
+from transformers import PreTrainedModel
+
+from supertickets.encoders.families import structures_of
+from supertickets.encoders.pruning import prune
+from supertickets.encoders.rewinding import RewindPoint
+from supertickets.errors import UserError
+from supertickets.tickets.masks import Mask
+
+
+def train_a_little(model: PreTrainedModel) -> None:
+    """Three steps that move every weight."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(3):
+        optimiser.zero_grad()
+        model(**batch()).loss.backward()
+        optimiser.step()
+
+
+def test_restore_is_exact(model: PreTrainedModel) -> None:
+    """After training and restoring, every weight and every logit is bit for bit what it was."""
+    point, before = RewindPoint.of(model), copy.deepcopy(model.state_dict())
+    train_a_little(model)
+    assert not torch.equal(next(model.parameters()), next(iter(before.values())))
+    point.restore(model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_restore_of_a_pruned_model_gives_the_pretrained_weights_of_its_units(model: PreTrainedModel) -> None:
+    """A trained ticket goes back to what pruning the untrained model gives, bit for bit."""
+    point, structures = RewindPoint.of(model), structures_of(model)
+    heads = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=bool)
+    mask = Mask(structures, heads, np.array([[1], [0], [1]], dtype=bool))
+    expected = prune(point.model(), mask).state_dict()
+    ticket = prune(model, mask)
+    train_a_little(ticket)
+    point.restore(ticket)
+    assert all(torch.equal(value, expected[name]) for name, value in ticket.state_dict().items())
+
+
+def test_point_does_not_move_with_the_model() -> None:
+    """Training the model, or a copy handed out, leaves the point's checksum and weights alone."""
+    model = build("bert")
+    point = RewindPoint.of(model)
+    before = point.sha256
+    train_a_little(model)
+    train_a_little(point.model())
+    assert RewindPoint.of(point.model()).sha256 == before
+    assert RewindPoint.of(model).sha256 != before
+
+
+def test_checksum_is_the_encoders_not_the_heads() -> None:
+    """Two task heads on one encoder rewind to one point's identity."""
+    model = build("bert")
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.classifier.weight.add_(1)
+    assert RewindPoint.of(model).sha256 == RewindPoint.of(other).sha256
+
+
+def test_restoring_another_model_is_refused() -> None:
+    """One sentence, and the other model's weights stay what they were."""
+    other = build("bert", num_hidden_layers=2)
+    before = copy.deepcopy(other.state_dict())
+    with pytest.raises(UserError, match="rewind point is of another model"):
+        RewindPoint.of(build("bert")).restore(other)
+    assert before.keys() == other.state_dict().keys()
+
+
+def test_a_pruned_model_has_no_rewind_point() -> None:
+    """The point is taken of the full pretrained model."""
+    model = build("bert")
+    prune(model, Mask.full(structures_of(model)))
+    with pytest.raises(UserError, match="pruned already"):
+        RewindPoint.of(model)

@@ -1,0 +1,170 @@
+"""Importance is the expected absolute gate gradient, whatever the batches, and the 2021 sum on demand."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from small_models import CONFIGS, batch, build
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+)
+
+from supertickets.config import ScorerName
+from supertickets.encoders.families import structures_of
+from supertickets.encoders.gating import Gating, open_gates
+from supertickets.encoders.pruning import prune
+from supertickets.errors import UserError
+from supertickets.learning.scoring import SCORERS, score
+from supertickets.tickets.importance import Importance
+from supertickets.tickets.masks import Mask
+
+Inputs = dict[str, torch.Tensor]
+
+
+def pieces(inputs: Inputs, sizes: list[int]) -> list[Inputs]:
+    """The batch cut into batches of these sizes."""
+    ends = np.cumsum(sizes)
+    return [{name: value[end - size : end] for name, value in inputs.items()} for size, end in zip(sizes, ends, strict=True)]
+
+
+def by_definition(model: PreTrainedModel, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    """E_x |dL(x) / d gate|, one example and one backward pass at a time."""
+    sums = [np.zeros(structures_of(model).heads.shape), np.zeros(structures_of(model).ffn.shape)]
+    examples = len(inputs["input_ids"])
+    for one in pieces(inputs, [1] * examples):
+        gates = open_gates(model)
+        with Gating(model, *gates):
+            gradients = torch.autograd.grad(model(**one).loss, gates)
+        sums = [total + gradient.abs().numpy() for total, gradient in zip(sums, gradients, strict=True)]
+    return sums[0] / examples, sums[1] / examples
+
+
+def assert_same(importance: Importance, expected: tuple[np.ndarray, np.ndarray]) -> None:
+    np.testing.assert_allclose(importance.heads, expected[0], rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(importance.ffn, expected[1], rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_one_backward_pass_gives_every_examples_gradient(family: str) -> None:
+    """A batch scores as its examples do one by one, padding included."""
+    model, inputs = build(family), batch()
+    assert_same(score(model, [inputs]), by_definition(model, inputs))
+
+
+def labelled(head: Any) -> Inputs:
+    """Inputs for a head whose loss is a mean over something else than examples."""
+    inputs = batch()
+    generator = torch.Generator().manual_seed(1)
+    if head is AutoModelForMultipleChoice:
+        return {"input_ids": inputs["input_ids"].view(3, 2, -1), "attention_mask": inputs["attention_mask"].view(3, 2, -1), "labels": torch.tensor([0, 1, 1])}
+    if head is AutoModelForQuestionAnswering:
+        del inputs["labels"]
+        return inputs | {"start_positions": torch.tensor([1, 2, 3, 1, 2, 0]), "end_positions": torch.tensor([3, 4, 4, 2, 2, 1])}
+    tokens = torch.randint(0, 2, inputs["input_ids"].shape, generator=generator)
+    tokens[0, 5:], tokens[3, 1:] = -100, -100  # examples with different numbers of labelled tokens
+    return inputs | {"labels": tokens}
+
+
+@pytest.mark.parametrize(
+    "head", [AutoModelForTokenClassification, AutoModelForMaskedLM, AutoModelForQuestionAnswering, AutoModelForMultipleChoice]
+)
+def test_heads_whose_loss_is_a_mean_over_tokens(head: Any) -> None:
+    """An example's loss is the mean over its own labelled tokens, however many its neighbours have."""
+    model, inputs = build("bert", head=head), labelled(head)
+    assert_same(score(model, [inputs]), by_definition(model, inputs))
+
+
+def test_regression_scores_too() -> None:
+    """With one output and real labels the loss is the squared error."""
+    model = build("bert", num_labels=1, problem_type="regression")
+    inputs = batch() | {"labels": torch.linspace(0, 5, 6)}
+    assert_same(score(model, [inputs]), by_definition(model, inputs))
+
+
+def test_as_released_is_the_2021_sum() -> None:
+    """Per-token absolute products, never reset between batches: 1/N sum (N - k + 1) g_k (D1, kept on purpose)."""
+    model, batches = build("bert"), pieces(batch(), [2, 2, 2])
+    products = []
+    for one in batches:
+        outputs: list[torch.Tensor] = []
+
+        def keep(_: Any, arguments: tuple[torch.Tensor, ...], into: list[torch.Tensor] = outputs) -> None:
+            arguments[0].retain_grad()
+            into.append(arguments[0])
+
+        hooks = [layer.attention.output.dense.register_forward_pre_hook(keep) for layer in model.bert.encoder.layer]
+        model(**one).loss.backward()
+        for hook in hooks:
+            hook.remove()
+        per_token = [(value * value.grad).unflatten(-1, (4, 8)).sum(-1).abs().sum((0, 1)) for value in outputs if value.grad is not None]
+        products.append(torch.stack(per_token).detach().numpy())
+    expected = (3 * products[0] + 2 * products[1] + products[2]) / 3
+    np.testing.assert_allclose(score(model, batches, scorer="as_released").heads, expected, rtol=1e-4)
+
+
+def test_taylor_is_the_mean_square() -> None:
+    """One example at a time, taylor is as_described squared."""
+    model, one = build("bert"), pieces(batch(), [1])[0]
+    np.testing.assert_allclose(score(model, [one], scorer="taylor").heads, score(model, [one]).heads ** 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_magnitude_is_the_norm_of_what_pruning_removes(family: str) -> None:
+    """A head's magnitude squared is the drop in the model's sum of squares when that head is pruned."""
+    model = build(family)
+    importance, structures = score(model, [], scorer="magnitude"), structures_of(model)
+    before = sum(float(weight.detach().double().square().sum()) for weight in model.parameters())
+    heads, ffn = np.ones(structures.heads.shape, bool), np.ones(structures.ffn.shape, bool)
+    heads[1, 2], ffn[0, 0] = False, False
+    pruned = prune(model, Mask(structures, heads, ffn))
+    after = sum(float(weight.detach().double().square().sum()) for weight in pruned.parameters())
+    assert importance.heads[1, 2] ** 2 + importance.ffn[0, 0] ** 2 == pytest.approx(before - after, rel=1e-5)
+
+
+def test_random_scores_depend_on_the_seed_alone() -> None:
+    """The control scorer is reproducible, and another seed is another ranking."""
+    model = build("bert")
+    first, again, other = (score(model, [], scorer="random", seed=seed) for seed in (1, 1, 2))
+    assert first == again and first != other
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_scoring_leaves_the_model_alone(scorer: ScorerName) -> None:
+    """Weights, training mode, gradients and frozen parts are after scoring what they were before."""
+    model = build("bert").train()
+    model.bert.embeddings.requires_grad_(False)
+    before = {name: (value.clone(), value.requires_grad) for name, value in model.named_parameters()}
+    score(model, [batch()], scorer=scorer)
+    assert model.training
+    for name, value in model.named_parameters():
+        assert torch.equal(value, before[name][0]) and value.requires_grad == before[name][1] and value.grad is None
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_dropout_is_off_while_scoring() -> None:
+    """A model in training mode scores as in evaluation mode."""
+    model = build("bert")
+    assert score(model.train(), [batch()]) == score(model.eval(), [batch()])
+
+
+def test_table_holds_every_scorer_of_the_config() -> None:
+    """The config's names and the table's keys are the same."""
+    assert set(SCORERS) == set(get_args(ScorerName))
+
+
+def test_no_batches_and_no_labels_are_refused() -> None:
+    """Each is one sentence."""
+    model, inputs = build("bert"), batch()
+    with pytest.raises(UserError, match="no batch came"):
+        score(model, [])
+    del inputs["labels"]
+    for scorer in ("as_described", "as_released"):
+        with pytest.raises(UserError, match="carry no labels"):
+            score(model, [inputs], scorer=scorer)
