@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 from torch.optim import Optimizer
 from torch.utils.data import Sampler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
 from supertickets import seeding
 from supertickets.config import TrainingConfig
@@ -52,6 +52,7 @@ def train(
             data_collator=collator(tokenizer),
             training_config=config,
         )
+        trainer.remove_callback(PrinterCallback)  # the sweep has one line a run
         with warnings.catch_warnings():
             # accelerate asks for pinned memory even where there is no accelerator.
             warnings.filterwarnings("ignore", message=".*pin_memory.*")

@@ -14,6 +14,9 @@ from supertickets.experiments.outcome import Choice, Outcome
 from supertickets.reports.style import ACCENT, FAINT, IMPORTANCE_SCALE, INK, KINDS, PHASE_SHADES, layout
 
 
+MARGIN = 2.5  # percent of the weights that the axis goes on past the smallest ticket
+
+
 def curve(levels: pd.DataFrame, outcome: Outcome | None = None, choice: Choice | None = None) -> go.Figure:
     """Report scores against encoder weights remaining: every kind with its spread, phases, super ticket marked.
 
@@ -22,7 +25,7 @@ def curve(levels: pd.DataFrame, outcome: Outcome | None = None, choice: Choice |
     figure = go.Figure(
         layout=layout(
             460,
-            xaxis={"title": {"text": "encoder weights remaining (%)"}, "autorange": "reversed"},
+            xaxis=_weights_axis(levels),
             yaxis={"title": {"text": "score on the report split (× 100)"}},
             hovermode="closest",
         )
@@ -43,7 +46,7 @@ def phase_spans(choice: Choice) -> list[tuple[str, float, float]]:
     """(phase, from, to) along x in percent of encoder weights, largest first; borders lie half-way between levels."""
     points = sorted(choice.points, key=lambda p: -p.weights_encoder)
     xs = [100 * p.weights_encoder for p in points]
-    borders = [100.0, *((a + b) / 2 for a, b in pairwise(xs)), max(0.0, xs[-1] - 2)]
+    borders = [100.0, *((a + b) / 2 for a, b in pairwise(xs)), xs[-1] - MARGIN]
     spans: list[tuple[str, float, float]] = []
     for place, (start, stop) in zip(points, pairwise(borders), strict=True):
         phase = choice.phases.labels[place.sparsity]
@@ -64,10 +67,10 @@ def units(table: pd.DataFrame, shown: float) -> go.Figure:
     ticks = [*range(1, heads + 1), heads + 2]
     figure = go.Figure(
         layout=layout(
-            120 + 30 * layers,
+            144 + 30 * layers,
             showlegend=False,
-            margin={"l": 48, "r": 12, "t": 12, "b": 108},
-            coloraxis=_importance_axis(table),
+            margin={"l": 48, "r": 12, "t": 12, "b": 132},
+            coloraxis=_importance_axis(table, below=68 / (30 * layers)),
             xaxis={
                 "tickvals": ticks,
                 "ticktext": [*(str(t) for t in ticks[:-1]), "FFN"],
@@ -95,7 +98,7 @@ def agreement(table: pd.DataFrame) -> go.Figure:
     figure = go.Figure(
         layout=layout(
             340,
-            xaxis={"title": {"text": "encoder weights remaining (%)"}, "autorange": "reversed"},
+            xaxis=_weights_axis(table),
             yaxis={"title": {"text": "units in common (Jaccard)"}, "range": [0, 1.04]},
         )
     )
@@ -131,6 +134,12 @@ def agreement(table: pd.DataFrame) -> go.Figure:
         hovertemplate="chance: %{y:.2f}<extra></extra>",
     )
     return figure
+
+
+def _weights_axis(table: pd.DataFrame) -> dict[str, object]:
+    """Everything at the left, as a ticket shrinks to the right."""
+    title = {"text": "encoder weights remaining (%)"}
+    return {"title": title, "range": [101, 100 * float(table["weights_encoder"].min()) - MARGIN]}
 
 
 def _shade_phases(figure: go.Figure, spans: list[tuple[str, float, float]]) -> None:
@@ -227,7 +236,7 @@ def _mark_choices(figure: go.Figure, levels: pd.DataFrame, outcome: Outcome) -> 
         )
 
 
-def _importance_axis(table: pd.DataFrame) -> dict[str, object]:
+def _importance_axis(table: pd.DataFrame, below: float) -> dict[str, object]:
     top = table["importance"].max()
     return {
         "colorscale": [list(stop) for stop in IMPORTANCE_SCALE],
@@ -236,9 +245,8 @@ def _importance_axis(table: pd.DataFrame) -> dict[str, object]:
         "colorbar": {
             "orientation": "h",
             "x": 0.5,
-            "y": 0,
-            "yref": "container",
-            "yanchor": "bottom",
+            "y": -below,
+            "yanchor": "top",
             "thickness": 10,
             "len": 0.7,
             "nticks": 4,
@@ -265,6 +273,7 @@ def _unit_trace(rows: pd.DataFrame, heads: int, largest: int, visible: bool) -> 
             "size": [5 if d else largest * (0.35 + 0.65 * k) for d, k in zip(dropped, rows["kept"], strict=True)],
             "color": [float(v) if pd.notna(v) else 0.0 for v in rows["importance"]],
             "coloraxis": "coloraxis",
+            "opacity": 1,
             "line": {"width": [1 if d else 0 for d in dropped], "color": FAINT},
         },
         customdata=[

@@ -169,7 +169,7 @@ def _tile(name: str, value: str, *details: str) -> dict[str, Any]:
 
 
 def _speed_lines(speedup: Speedup) -> tuple[str, ...]:
-    return ("of the full model’s", f"10th to 90th percentile: {speedup.p10:.2f} to {speedup.p90:.2f}")
+    return ("as fast as the full model", f"10th to 90th percentile: {speedup.p10:.2f} to {speedup.p90:.2f}")
 
 
 def seeds(count: int) -> str:

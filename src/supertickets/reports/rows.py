@@ -57,9 +57,9 @@ def columns(task: Task) -> list[Column]:
         Column("Seeds"),
         Column("Report score"),
         *named,
-        Column("Less full model, 95 %"),
-        Column("Less random of its size, 95 %"),
-        Column("Selection score"),
+        Column("Less full, 95 %"),
+        Column("Less random, 95 %"),
+        Column("Selection"),
     ]
 
 
