@@ -33,7 +33,9 @@ VARIANTS += [("mpnet", "eager")]
 Build = Callable[..., PreTrainedModel]
 
 
-def build(family: str, attention: str = "eager", head: Any = AutoModelForSequenceClassification, **settings: Any) -> PreTrainedModel:
+def build(
+    family: str, attention: str = "eager", head: Any = AutoModelForSequenceClassification, **settings: Any
+) -> PreTrainedModel:
     """A model of a family in evaluation mode; the same weights every time."""
     config = CONFIGS[family]()
     config._attn_implementation = attention

@@ -210,15 +210,15 @@ def test_the_known_tasks_are_those_of_the_data() -> None:
     from supertickets.data.demo import TASK
     from supertickets.data.tasks import KNOWN
 
-    assert conflicts.KNOWN_TASKS == tuple(KNOWN)
-    assert conflicts.EMBEDDED_TASK == TASK.name
+    assert tuple(KNOWN) == conflicts.KNOWN_TASKS
+    assert TASK.name == conflicts.EMBEDDED_TASK
     assert f"({', '.join(KNOWN)})" in (DataConfig.__pydantic_fields__["task"].description or "")
 
 
 def test_yaml_words_mean_what_they_say(tmp_path: Path) -> None:
     """`no` is text, `5e-5` is a number, a date is text, and dump quotes what would be read as anything else."""
-    text = "training: {learning_rate: 5e-5}\ndata: {label: no, text: 2024-01-01, text_pair: '1e3', train: 'null', test: b}\n"
-    config = settings.load(written(tmp_path, text))
+    data = "{label: no, text: 2024-01-01, text_pair: '1e3', train: 'null', test: b}"
+    config = settings.load(written(tmp_path, f"training: {{learning_rate: 5e-5}}\ndata: {data}\n"))
     assert config.training.learning_rate == 5e-5
     assert (config.data.label, config.data.text, config.data.text_pair) == ("no", "2024-01-01", "1e3")
     assert config.data.train == "null"

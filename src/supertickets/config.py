@@ -171,6 +171,9 @@ BUDGETS: dict[Budget, dict[str, Any]] = {
     "paper": {
         "seeds": (0, 1, 2, 3, 4),
         "training": {"epochs": 6},
-        "tickets": {"levels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), "control_levels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)},
+        "tickets": {
+            "levels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+            "control_levels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+        },
     },
 }

@@ -91,7 +91,7 @@ def test_official_mnli_is_read_by_column_name(tmp_path: Path) -> None:
     assert loaded.report[0] == {"text": "left", "text_pair": "right", "label": 2}
     assert loaded.train[1] == {"text": "one 1", "text_pair": "two 1", "label": 0}
     assert loaded.sizes["report"]["left_out"] == 1
-    assert "1 rows of dev_matched.tsv without a label or with missing fields were left out" in loaded.notes
+    assert "rows left out of dev_matched.tsv, as they lack a label or fields: 1" in loaded.notes
 
 
 def nli_json(label: str, number: int) -> str:
@@ -159,7 +159,7 @@ def test_windows_line_ends_and_byte_order_mark_are_no_text(tmp_path: Path) -> No
     write(tmp_path / "dev.tsv", *tabbed("sentence|label", "good|1"))
     loaded = read_known("sst2", tmp_path)
     assert list(loaded.train["text"]) == ["good", "bad", "fine", "poor"]
-    assert loaded.notes[-1] == "1 of the 1 report examples have a text that is also in the training set"
+    assert loaded.notes[-1] == "report examples whose text is in the training set, too: 1 of 1"
 
 
 SST = ("sentence|label", "good|1", "bad|0", "fine|1", "poor|0")
@@ -184,11 +184,11 @@ BAD = {
     ),
     "too few fields": (
         ("sentence|label", "good|1", "bad"),
-        "train.tsv:3:2: too few fields: 1 fields, where 2 are due (sentence, label); add the field label",
+        "train.tsv:3:2: too few fields: 1 instead of 2 (sentence, label); add the field label",
     ),
     "too many fields": (
         ("sentence|label", "good|1", "bad|very|0"),
-        "train.tsv:3:3: too many fields: 3 fields, where 2 are due (sentence, label); "
+        "train.tsv:3:3: too many fields: 3 instead of 2 (sentence, label); "
         "remove the stray separator, or quote the field that holds it",
     ),
     "unknown label": (

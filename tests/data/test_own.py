@@ -199,7 +199,7 @@ def test_report_examples_that_were_trained_on_are_counted(tmp_path: Path) -> Non
     WRITERS[".csv"](tmp_path / "a.csv", ROWS)
     WRITERS[".csv"](tmp_path / "b.csv", [ROWS[0], {"review": "new", "stars": "neg"}])
     notes = load(tmp_path / "a.csv", tmp_path / "b.csv").notes
-    assert notes == ["1 of the 2 report examples have a text that is also in the training set"]
+    assert notes == ["report examples whose text is in the training set, too: 1 of 2"]
 
 
 def test_a_very_long_field_is_read(tmp_path: Path) -> None:
@@ -225,11 +225,11 @@ BAD_CSV = {
     ),
     "too few fields": (
         HEAD + TWO + "dull\n",
-        "r.csv:4:2: too few fields: 1 fields, where 2 are due (review, stars); add the field stars",
+        "r.csv:4:2: too few fields: 1 instead of 2 (review, stars); add the field stars",
     ),
     "too many fields": (
         HEAD + "so, so,neg\n" + TWO,
-        "r.csv:2:3: too many fields: 3 fields, where 2 are due (review, stars); "
+        "r.csv:2:3: too many fields: 3 instead of 2 (review, stars); "
         "remove the stray separator, or quote the field that holds it",
     ),
     "missing label": (
@@ -308,7 +308,7 @@ BAD_JSON = {
     ),
     "text that is none": (
         '{"review": 7, "stars": 1}\n{"review": "y", "stars": 2}\n' * 2,
-        "r.jsonl:1: column review holds a int, not text; give the text as a string, or name another column",
+        "r.jsonl:1: column review holds int values, not text; give the text as a string, or name another column",
     ),
     "blank": ("\n\n", "r.jsonl: the file is empty; give a file with a header line and examples"),
 }

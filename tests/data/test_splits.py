@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -99,7 +101,7 @@ def test_any_split_has_all_its_parts(counts: list[int], share: float, seed: int)
 def test_subsamples_nest() -> None:
     """A smaller draw lies inside a larger one, and each keeps the classes' shares."""
     draws = [subsample(LABELS, n, 0, stratify=True) for n in (20, 100, 400, 1000, 2000)]
-    for smaller, larger in zip(draws, draws[1:], strict=False):
+    for smaller, larger in pairwise(draws):
         assert set(smaller.tolist()) <= set(larger.tolist())
     assert [len(draw) for draw in draws] == [20, 100, 400, 1000, 1000]
     assert np.bincount(LABELS[draws[2]]).tolist() == [280, 100, 20]

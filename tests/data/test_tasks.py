@@ -47,7 +47,7 @@ def test_an_unknown_task_is_met_with_the_nearest_one() -> None:
 
 def test_a_strange_task_is_met_with_the_list() -> None:
     """A name like no other is refused with all there are."""
-    with pytest.raises(UserError, match="unknown task squirrels; choose from cola, sst2, .*, scitail"):
+    with pytest.raises(UserError, match=r"unknown task squirrels; choose from cola, sst2, .*, scitail"):
         known("squirrels")
 
 

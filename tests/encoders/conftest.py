@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from small_models import VARIANTS, build
 from transformers import PreTrainedModel
+
+from small_models import VARIANTS, build
 
 
 @pytest.fixture(params=VARIANTS, ids=["-".join(variant) for variant in VARIANTS])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_models import batch, build
 from transformers import AutoModelForMultipleChoice, PreTrainedModel
 
+from small_models import batch, build
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.gating import Gating, gate, open_gates
 from supertickets.errors import UserError

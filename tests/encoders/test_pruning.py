@@ -7,7 +7,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from small_models import batch, build
 from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
@@ -17,6 +16,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from small_models import batch, build
 from supertickets.encoders.families import layers_of, structures_of
 from supertickets.encoders.gating import gate
 from supertickets.encoders.pruning import prune
@@ -92,7 +92,13 @@ def test_pruned_model_trains(model: PreTrainedModel) -> None:
 
 @pytest.mark.parametrize(
     "head",
-    [AutoModel, AutoModelForMaskedLM, AutoModelForMultipleChoice, AutoModelForQuestionAnswering, AutoModelForTokenClassification],
+    [
+        AutoModel,
+        AutoModelForMaskedLM,
+        AutoModelForMultipleChoice,
+        AutoModelForQuestionAnswering,
+        AutoModelForTokenClassification,
+    ],
 )
 def test_any_task_head(head: type) -> None:
     """Gating equals pruning under every head that transformers puts on a BERT."""

@@ -7,9 +7,9 @@ import copy
 import numpy as np
 import pytest
 import torch
-from small_models import batch, build
 from transformers import PreTrainedModel
 
+from small_models import batch, build
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.pruning import prune
 from supertickets.encoders.rewinding import RewindPoint

@@ -25,7 +25,9 @@ TASK = Task("toy", "classification", ("no", "yes"), ("accuracy",))
 NUMBERS = Task("numbers", "regression", (), ("pearson", "spearman"))
 
 
-def record(seed: int, right: np.ndarray, *, task: Task = TASK, kind: str = "full", selection: np.ndarray | None = None) -> Record:
+def record(
+    seed: int, right: np.ndarray, *, task: Task = TASK, kind: str = "full", selection: np.ndarray | None = None
+) -> Record:
     """A record whose predictions are right where `right` says so; all labels are class 1."""
     splits = {"report": right, "selection": right if selection is None else selection}
     arrays: dict[str, np.ndarray] = {}
@@ -49,7 +51,9 @@ def record(seed: int, right: np.ndarray, *, task: Task = TASK, kind: str = "full
     )
 
 
-def simulated(rng: np.random.Generator, shift: float, *, seeds: int, n: int, between: float) -> tuple[list[Record], list[Record]]:
+def simulated(
+    rng: np.random.Generator, shift: float, *, seeds: int, n: int, between: float
+) -> tuple[list[Record], list[Record]]:
     """Two models over the same examples; b is right with 0.7, a with `shift` more, give or take `between` by seed."""
     hard = rng.uniform(-0.2, 0.2, n)
     a, b = [], []

@@ -7,7 +7,6 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from small_models import CONFIGS, batch, build
 from transformers import (
     AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
@@ -16,6 +15,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from small_models import CONFIGS, batch, build
 from supertickets.config import ScorerName
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.gating import Gating, open_gates
@@ -31,7 +31,9 @@ Inputs = dict[str, torch.Tensor]
 def pieces(inputs: Inputs, sizes: list[int]) -> list[Inputs]:
     """The batch cut into batches of these sizes."""
     ends = np.cumsum(sizes)
-    return [{name: value[end - size : end] for name, value in inputs.items()} for size, end in zip(sizes, ends, strict=True)]
+    return [
+        {name: value[end - size : end] for name, value in inputs.items()} for size, end in zip(sizes, ends, strict=True)
+    ]
 
 
 def by_definition(model: PreTrainedModel, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
@@ -63,17 +65,25 @@ def labelled(head: Any) -> Inputs:
     inputs = batch()
     generator = torch.Generator().manual_seed(1)
     if head is AutoModelForMultipleChoice:
-        return {"input_ids": inputs["input_ids"].view(3, 2, -1), "attention_mask": inputs["attention_mask"].view(3, 2, -1), "labels": torch.tensor([0, 1, 1])}
+        return {
+            "input_ids": inputs["input_ids"].view(3, 2, -1),
+            "attention_mask": inputs["attention_mask"].view(3, 2, -1),
+            "labels": torch.tensor([0, 1, 1]),
+        }
     if head is AutoModelForQuestionAnswering:
         del inputs["labels"]
-        return inputs | {"start_positions": torch.tensor([1, 2, 3, 1, 2, 0]), "end_positions": torch.tensor([3, 4, 4, 2, 2, 1])}
+        return inputs | {
+            "start_positions": torch.tensor([1, 2, 3, 1, 2, 0]),
+            "end_positions": torch.tensor([3, 4, 4, 2, 2, 1]),
+        }
     tokens = torch.randint(0, 2, inputs["input_ids"].shape, generator=generator)
     tokens[0, 5:], tokens[3, 1:] = -100, -100  # examples with different numbers of labelled tokens
     return inputs | {"labels": tokens}
 
 
 @pytest.mark.parametrize(
-    "head", [AutoModelForTokenClassification, AutoModelForMaskedLM, AutoModelForQuestionAnswering, AutoModelForMultipleChoice]
+    "head",
+    [AutoModelForTokenClassification, AutoModelForMaskedLM, AutoModelForQuestionAnswering, AutoModelForMultipleChoice],
 )
 def test_heads_whose_loss_is_a_mean_over_tokens(head: Any) -> None:
     """An example's loss is the mean over its own labelled tokens, however many its neighbours have."""
@@ -103,7 +113,11 @@ def test_as_released_is_the_2021_sum() -> None:
         model(**one).loss.backward()
         for hook in hooks:
             hook.remove()
-        per_token = [(value * value.grad).unflatten(-1, (4, 8)).sum(-1).abs().sum((0, 1)) for value in outputs if value.grad is not None]
+        per_token = [
+            (value * value.grad).unflatten(-1, (4, 8)).sum(-1).abs().sum((0, 1))
+            for value in outputs
+            if value.grad is not None
+        ]
         products.append(torch.stack(per_token).detach().numpy())
     expected = (3 * products[0] + 2 * products[1] + products[2]) / 3
     np.testing.assert_allclose(score(model, batches, scorer="as_released").heads, expected, rtol=1e-4)

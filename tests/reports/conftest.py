@@ -62,7 +62,9 @@ def importance_of(structures: Structures, seed: int) -> Importance:
 def fake(run: Run, task: Task, gain: float) -> Record:
     """The record that a run might have left."""
     rng = seeding.generator(run.seed, f"{run.kind} {run.sparsity}")
-    structures = Structures("bert", np.full((LAYERS, HEADS), 49_000), np.full((LAYERS, 1), 1_180_000), 10_650_000, 22_700_000)
+    structures = Structures(
+        "bert", np.full((LAYERS, HEADS), 49_000), np.full((LAYERS, 1), 1_180_000), 10_650_000, 22_700_000
+    )
     importance = importance_of(structures, run.seed)
     mask = Mask.full(structures)
     if run.kind != "full":

@@ -51,22 +51,49 @@ def verbs(
 
 @app.command()
 def find(
-    task: Annotated[str | None, typer.Argument(help="A known task, or a name for your own data; none: a demo.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            help="A known task (cola, sst2, mrpc, stsb, rte, wnli, qnli, qqp, mnli, snli, scitail), "
+            "or a name for your own data."
+        ),
+    ] = None,
     *,
-    data: Annotated[Path | None, typer.Option(help="Folder that holds the known task's files.")] = None,
-    train: Annotated[str | None, typer.Option(help="Your training examples: a file, a folder or name:split.")] = None,
-    test: Annotated[str | None, typer.Option(help="Your report examples, same formats.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder that holds the known task's files, in the layout they are published in."),
+    ] = None,
+    train: Annotated[
+        str | None,
+        typer.Option(
+            help="Your training examples: a CSV, TSV, JSONL or Parquet file, a dataset folder, "
+            "or a hub dataset as name:split."
+        ),
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(help="Your report examples, same formats; never looked at by any choice.")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Column that holds the text.")] = None,
-    text_pair: Annotated[str | None, typer.Option(help="Column that holds the second text, for pairs.")] = None,
-    label: Annotated[str | None, typer.Option(help="Column that holds the label or the number.")] = None,
+    text_pair: Annotated[
+        str | None, typer.Option(help="Column that holds the second text, for tasks on pairs of sentences.")
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="Column that holds the label (words or whole numbers) or the number to predict."),
+    ] = None,
     encoder: Annotated[str | None, typer.Option(help="A local folder, a hub id, or an alias: minilm, mpnet.")] = None,
     out: Out = None,
-    budget: Annotated[Budget | None, typer.Option(help="Levels, seeds, epochs and training size together.")] = None,
+    budget: Annotated[
+        Budget | None,
+        typer.Option(help="One dial for levels, seeds, epochs and training size; anything set by hand wins over it."),
+    ] = None,
     workers: Workers = None,
-    config: Annotated[Path | None, typer.Option(help="A config for all else; options win over it.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A config, such as `supertickets init` writes; options win over it.")
+    ] = None,
     set: Overrides = NO_OVERRIDES,
 ) -> None:
-    """Find the super ticket of one task: sweep, choose, report."""
+    """Find the super ticket of a task: sweep, choose, report. With no task, a demo on embedded data."""
     from supertickets.workflows import finding
 
     with console.progress() as progress:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
@@ -54,9 +53,9 @@ class BarProgress:
 
 
 @contextmanager
-def bar_progress(stream: TextIO) -> Iterator[BarProgress]:
+def bar_progress() -> Iterator[BarProgress]:
     """A bar that is drawn while the block runs."""
     pace = Pace()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _LeftColumn(pace))
-    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield BarProgress(bar, pace)

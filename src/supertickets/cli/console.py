@@ -6,17 +6,15 @@ import errno
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 import typer
 
 from supertickets.errors import UserError
+from supertickets.experiments.progress import Progress
 from supertickets.workflows.facts import duration
-
-if TYPE_CHECKING:
-    from supertickets.experiments.progress import Progress
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -71,8 +69,8 @@ def left_in_words(seconds: float | None) -> str:
 class PlainProgress:
     """A line for each finished run, for logs and pipes: `[12/27] winning 0.3, seed 1: 81.2 (18 s), 4 min left`."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream, self._pace = stream, Pace(clock)
+    def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write, self._pace = write, Pace(clock)
 
     def plan(self, total_cost: float, total_runs: int) -> None:
         """How much there is to do."""
@@ -86,21 +84,19 @@ class PlainProgress:
 
     def say(self, line: str) -> None:
         """Something worth a line has happened."""
-        print(line, file=self._stream, flush=True)
+        self._write(line)
 
 
 @contextmanager
-def progress(stream: TextIO | None = None) -> Iterator[Progress]:
+def progress() -> Iterator[Progress]:
     """A bar with the time left on a terminal, plain lines elsewhere; on stderr, so that stdout holds results only."""
-    stream = stream or sys.stderr
-    if not stream.isatty():
-        yield PlainProgress(stream)
+    if not sys.stderr.isatty():
+        yield PlainProgress(_tell)
         return
     from supertickets.cli.bar import bar_progress
 
-    drawn: AbstractContextManager[Progress] = bar_progress(stream)
-    with drawn as progress:
-        yield progress
+    with bar_progress() as bar:
+        yield bar
 
 
 def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
@@ -128,5 +124,9 @@ def _complain(text: str, code: int) -> int:
     """One line for each fault."""
     label = typer.style("error:", fg="red", bold=True) if sys.stderr.isatty() else "error:"
     for line in text.splitlines():
-        print(f"{label} {line}", file=sys.stderr)
+        _tell(f"{label} {line}")
     return code
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

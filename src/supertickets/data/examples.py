@@ -51,7 +51,7 @@ def load(
     for split, table in (("train", train), ("report", report)):
         target = labels.class_ids(table, task.labels, unknown_label) if task.labels else labels.numbers(table)
         if split == "train":
-            labels.check_enough(table, target, task.classes)
+            labels.check_enough(table, target, task.kind, task.classes)
         sets[split] = _dataset(table, target, published=official is not None)
     sizes = {
         split: _size(table, rows)
@@ -88,7 +88,7 @@ def _texts(table: Table, role: Role, published: bool) -> list[str]:
                 f"the text in column {name} is missing", table.place(index, role), "fill it in or remove the row"
             )
         if not isinstance(cell, str):
-            what = f"column {name} holds a {type(cell).__name__}, not text"
+            what = f"column {name} holds {type(cell).__name__} values, not text"
             raise UserError(what, table.place(index, role), "give the text as a string, or name another column")
     return table.cells[role]
 
@@ -110,7 +110,7 @@ def _size_notes(sizes: dict[str, dict[str, Any]]) -> list[str]:
         if size["partial"]
     ]
     left_out = [
-        f"{size['left_out']} rows of {size['file']} without a label or with missing fields were left out"
+        f"rows left out of {size['file']}, as they lack a label or fields: {size['left_out']}"
         for size in sizes.values()
         if size["left_out"]
     ]
@@ -125,4 +125,4 @@ def _overlap(train: Dataset, report: Dataset, sizes: dict[str, dict[str, Any]]) 
     both = sum(example in seen for example in zip(*reported.values(), strict=True))
     if not both:
         return []
-    return [f"{both} of the {sizes['report']['rows']} report examples have a text that is also in the training set"]
+    return [f"report examples whose text is in the training set, too: {both} of {sizes['report']['rows']}"]

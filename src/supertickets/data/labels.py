@@ -57,20 +57,19 @@ def numbers(table: Table) -> Numbers:
     return values
 
 
-def check_enough(table: Table, labels: Ids | Numbers, classes: int) -> None:
-    """Refuse training labels that nothing can be learned or selected from: one class, or too few examples."""
+def check_enough(table: Table, labels: Ids | Numbers, kind: Kind, classes: int) -> None:
+    """Refuse training labels that nothing can be learned or selected from: all alike, or too few for the classes."""
     column = table.names["label"]
     if np.all(labels == labels[0]):
-        same = f'"{_short(table.cells["label"][0])}"'
-        what = f"every label in column {column} is {same}: there is one class only"
-        if classes == 1:
-            what = f"every number in column {column} is {same}: there is nothing to predict"
+        alike, so = {
+            "classification": ("label", "there is one class only"),
+            "regression": ("number", "there is nothing to predict"),
+        }[kind]
+        what = f'every {alike} in column {column} is "{_short(table.cells["label"][0])}": {so}'
         raise UserError(what, table.source, "give training examples that differ in their label")
     needed = 2 * classes
     if len(labels) < needed:
         what = f"{len(labels)} training examples are too few for the {classes} classes of column {column}"
-        if classes == 1:
-            what = f"{len(labels)} training example is too few"
         remedy = f"give {needed} at least: one per class to train on and one to choose by"
         raise UserError(what, table.source, remedy)
 

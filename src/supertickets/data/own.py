@@ -64,5 +64,5 @@ def _task(config: DataConfig, train: Table) -> Task:
         return Task(name, "regression", (), CORRELATIONS)
     names = labels.class_names(train)
     if len(names) < 2:
-        labels.check_enough(train, labels.class_ids(train, names), len(names))
+        labels.check_enough(train, labels.class_ids(train, names), kind, len(names))
     return Task(name, "classification", names, ACCURACY)

@@ -188,7 +188,7 @@ def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
 
 def _wrong_width(path: Path, line: int, fields: list[str], found: list[str]) -> UserError:
     few = len(fields) < len(found)
-    fault = f"{len(fields)} fields, where {len(found)} are due ({', '.join(found)})"
+    fault = f"{len(fields)} instead of {len(found)} ({', '.join(found)})"
     column = len(fields) + 1 if few else len(found) + 1
     remedy = (
         f"add the field {found[len(fields)]}" if few else "remove the stray separator, or quote the field that holds it"

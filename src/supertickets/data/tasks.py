@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from supertickets.errors import UserError
 
@@ -32,6 +32,12 @@ class Task:
             raise ValueError(f"task {self.name} has {len(self.labels)} classes; classification needs two at least")
         if self.kind == "regression" and self.labels:
             raise ValueError(f"task {self.name} is a regression but names {len(self.labels)} classes")
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Task:
+        """A task from its plain values, as `asdict` or JSON give them."""
+        plain: dict[str, Any] = {**fields, "labels": tuple(fields["labels"]), "metrics": tuple(fields["metrics"])}
+        return cls(**plain)
 
     @property
     def classes(self) -> int:

@@ -46,7 +46,9 @@ def config_of(source: str) -> Any:
     except (OSError, ValueError, KeyError) as fault:
         reason = str(fault).strip().splitlines()[0]
         raise UserError(
-            f"no encoder could be loaded ({reason})", source, f"give a model folder, a hub id or an alias ({_aliases()})"
+            f"no encoder could be loaded ({reason})",
+            source,
+            f"give a model folder, a hub id or an alias ({_aliases()})",
         ) from fault
     family_of(config.model_type, source)
     if getattr(config, "is_decoder", False):
@@ -62,7 +64,9 @@ def cache_folder() -> Path:
 
 def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
-        raise UserError("this folder holds no model: config.json is missing", str(folder), "save one with save_pretrained")
+        raise UserError(
+            "this folder holds no model: config.json is missing", str(folder), "save one with save_pretrained"
+        )
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
         raise UserError("this model folder holds no weights", str(folder), f"add one of {', '.join(WEIGHT_FILES)}")
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):

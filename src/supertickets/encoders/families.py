@@ -13,7 +13,6 @@ from supertickets.errors import UserError
 from supertickets.tickets.masks import Mask
 from supertickets.tickets.structures import Structures
 
-
 PRUNED_KEY = "supertickets"  # config.json key that lists the kept units of a pruned model
 
 
@@ -151,7 +150,9 @@ def check_fits(mask: Mask, model: PreTrainedModel) -> None:
         theirs.heads.shape,
         theirs.ffn.shape,
     ):
-        raise UserError(f"the mask is for {theirs.size}, the model is {ours.size}", "", "draw it from this model's importance")
+        raise UserError(
+            f"the mask is for {theirs.size}, the model is {ours.size}", "", "draw it from this model's importance"
+        )
 
 
 def _head_weights(layer: nn.Module, family: Family, heads: int) -> int:

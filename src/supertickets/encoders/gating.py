@@ -63,9 +63,7 @@ def gate(model: PreTrainedModel, mask: Mask) -> Gating:
     return Gating(model, heads, ffn)
 
 
-def open_gates(
-    model: PreTrainedModel, *per: int
-) -> tuple[Float[Tensor, "*per L H"], Float[Tensor, "*per L 1"]]:
+def open_gates(model: PreTrainedModel, *per: int) -> tuple[Float[Tensor, "*per L H"], Float[Tensor, "*per L 1"]]:
     """Gates of value one that require a gradient, with leading dimensions `per` (examples, tokens)."""
     layers, device = len(layers_of(model)), next(model.parameters()).device
     heads = torch.ones(*per, layers, head_count(model), device=device, requires_grad=True)
@@ -93,5 +91,5 @@ def _scaled(activations: Float[Tensor, "B T D"], gates: Tensor) -> Float[Tensor,
     if gates.ndim == 3 and gates.shape[0] != activations.shape[0]:
         # Multiple choice runs (examples x choices) sequences: an example's gate serves all its choices.
         gates = gates.repeat_interleave(activations.shape[0] // gates.shape[0], dim=0)
-    units = activations.unflatten(-1, (gates.shape[-1], -1))
+    units: Tensor = activations.unflatten(-1, (gates.shape[-1], -1))
     return (units * gates[..., None].to(activations.dtype)).flatten(-2)

@@ -40,9 +40,13 @@ def load(
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a resolved encoder."""
     try:
-        return AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as fault:
-        raise UserError("this encoder's tokenizer cannot be loaded", source, "save it there with save_pretrained") from fault
+        raise UserError(
+            "this encoder's tokenizer cannot be loaded", source, "save it there with save_pretrained"
+        ) from fault
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
 
 
 def head_modules(model: PreTrainedModel) -> list[nn.Module]:
@@ -77,14 +81,16 @@ def _pruned(source: str) -> PreTrainedModel:
     config = config_of(source)
     kept = getattr(config, PRUNED_KEY)
     delattr(config, PRUNED_KEY)
-    model = AutoModelForSequenceClassification.from_config(config)
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
     shrink(model, kept["heads"], [bool(keep) for keep in kept["ffn"]])
     try:
         model.load_state_dict(load_file(Path(source) / "model.safetensors"))
     except (RuntimeError, OSError) as fault:
-        raise UserError("the weights do not fit the units that config.json lists", source, "export the ticket again") from fault
-    assert isinstance(model, PreTrainedModel)
-    return model.eval()
+        raise UserError(
+            "the weights do not fit the units that config.json lists", source, "export the ticket again"
+        ) from fault
+    model.eval()
+    return model
 
 
 @contextmanager

@@ -38,6 +38,7 @@ class Constant(nn.Module):
         self.bias = bias
 
     def forward(self, hidden_states: Tensor) -> Tensor:
+        """The bias (D,) for every token of (B, T, *)."""
         return self.bias.to(hidden_states.dtype).expand(*hidden_states.shape[:-1], -1)
 
 
@@ -50,6 +51,7 @@ class NoHeads(nn.Module):
             self.add_module(name, module)
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
+        """What the stock attention returns: its output, and no attention weights."""
         for projection in self.children():
             hidden_states = projection(hidden_states)
         return hidden_states, None
@@ -59,6 +61,7 @@ class NoFfn(nn.Module):
     """FFN of a layer that dropped it, output bias included: adds nothing to the residual stream."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
+        """Zeros of the input's shape."""
         return torch.zeros_like(hidden_states)
 
 

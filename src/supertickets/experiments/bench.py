@@ -17,7 +17,7 @@ from supertickets.data.batching import LengthOrderedBatches, collator
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.experiments.records import Cost, Record, Size
-from supertickets.experiments.runs import Run, TuneRun, settings_of
+from supertickets.experiments.runs import Run, TicketRun, TuneRun, settings_of
 from supertickets.experiments.workspace import Splits, Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.metrics import score as score_predictions
@@ -68,7 +68,9 @@ class Bench:
     def train(self, model: PreTrainedModel) -> None:
         """Fine-tune `model` on the seed's training examples."""
         with self.timed("training"):
-            done = train(model, self.splits.train, self._sweep.tokenizer, self._run.config.training, seed=self._run.seed)
+            done = train(
+                model, self.splits.train, self._sweep.tokenizer, self._run.config.training, seed=self._run.seed
+            )
         self._trained_examples += done.examples
 
     def scoring_batches(self) -> Iterator[Batch]:
@@ -84,9 +86,8 @@ class Bench:
         structures = structures_of(self.rewind_point.model())
         return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"])
 
-    def ticket(self, mask: Mask, importance: Importance) -> Ticket:
+    def ticket(self, run: TicketRun, mask: Mask, importance: Importance) -> Ticket:
         """The mask with its rewind point and origin."""
-        run = self._run
         return Ticket(
             mask=mask,
             kind=run.kind,

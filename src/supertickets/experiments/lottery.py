@@ -30,4 +30,4 @@ def retrain(run: TicketRun, sweep: Workspace) -> Result:
     mask = draw(run.kind, importance, run.sparsity, rng=rng, min_heads=options.min_heads, ranking=options.ranking)
     model = prune(bench.rewind_point.model(), mask)
     bench.train(model)
-    return bench.result(model, mask, ticket=bench.ticket(mask, importance))
+    return bench.result(model, mask, ticket=bench.ticket(run, mask, importance))

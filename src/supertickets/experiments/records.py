@@ -78,7 +78,9 @@ class Record:
                 arrays=arrays,
             )
         except (KeyError, TypeError) as fault:
-            raise UserError(f"not a record ({fault})", str(folder), "delete this run's folder to have it recomputed") from fault
+            raise UserError(
+                f"not a record ({fault})", str(folder), "delete this run's folder to have it recomputed"
+            ) from fault
 
 
 def load_all(sweep_folder: Path) -> list[Record]:

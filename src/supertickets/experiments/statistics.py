@@ -162,7 +162,7 @@ def _check_same_examples(rows: Sequence[tuple[Record, ...]], split: Split) -> in
 def _scores_on_draws(
     task: Task, rows: Sequence[tuple[Record, ...]], split: Split, resamples: int, seed: int
 ) -> Float[np.ndarray, "R S"]:
-    """Each row's score, or difference of scores, on every draw of examples; on the report split seeds share the draws."""
+    """Each row's score, or difference of scores, on every draw of examples; report draws are the same for all seeds."""
     result = np.empty((resamples, len(rows)))
     for s, row in enumerate(rows):
         purpose = "report examples" if split == "report" else f"selection examples of seed {row[0].seed}"

@@ -42,9 +42,7 @@ def cost(run: Run) -> float:
     return 1.0 - 0.8 * run.sparsity
 
 
-def _execute(
-    sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: int
-) -> Iterator[tuple[Run, Record]]:
+def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: int) -> Iterator[tuple[Run, Record]]:
     waiting, running = list(missing), dict[Future[None], Run]()
     try:
         while waiting or running:

@@ -65,7 +65,9 @@ class Workspace:
         ):
             kept = examples if limit is None else examples.select(_subsample(examples, limit, loaded.task))
             tokenise(kept, tokenizer, config.encoder.max_length, folder / CACHE / split)
-        storage.write_json(known, {"task": asdict(loaded.task), "sizes": loaded.sizes, "notes": loaded.notes, "sha256": loaded.sha256})
+        storage.write_json(
+            known, {"task": asdict(loaded.task), "sizes": loaded.sizes, "notes": loaded.notes, "sha256": loaded.sha256}
+        )
         storage.write_text(folder / CONFIG_FILE, settings.dump(config))
         return cls.open(folder)
 
@@ -73,10 +75,11 @@ class Workspace:
     def open(cls, folder: Path) -> Workspace:
         """Read a prepared folder; raises UserError when it is none."""
         if not (folder / CONFIG_FILE).is_file():
-            raise UserError("this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find")
-        task = storage.read_json(folder / DATA_FILE)["task"]
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in task.items()}
-        return cls(folder, settings.load(folder / CONFIG_FILE), Task(**fields))
+            raise UserError(
+                "this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find"
+            )
+        task = Task.from_dict(storage.read_json(folder / DATA_FILE)["task"])
+        return cls(folder, settings.load(folder / CONFIG_FILE), task)
 
     @cached_property
     def source(self) -> str:
@@ -97,7 +100,7 @@ class Workspace:
         """The seed's own train and selection examples, and the report examples that all seeds share."""
         train = load_from_disk(str(self.folder / CACHE / "train"))
         report = load_from_disk(str(self.folder / CACHE / "report"))
-        size = splits.selection_size(len(train), len(self.config.seeds), self.config.selection)
+        size = splits.selection_size(len(train), len(self.config.seeds), self.config.selection, self.task.classes)
         rest, held_out = splits.split_selection(
             np.asarray(train["labels"]), size, seed, self.task.kind == "classification"
         )
@@ -128,7 +131,9 @@ def _check_owner(folder: Path, config: Config) -> None:
     if not (folder / CONFIG_FILE).exists():
         return
     theirs, ours = settings_of(settings.load(folder / CONFIG_FILE)), settings_of(config)
-    changed = [f"{key} is {theirs.get(key)} there, {value} here" for key, value in ours.items() if theirs.get(key) != value]
+    changed = [
+        f"{key} is {theirs.get(key)} there, {value} here" for key, value in ours.items() if theirs.get(key) != value
+    ]
     if changed:
         raise UserError(
             f"this folder belongs to another config ({'; '.join(changed)})", str(folder), "choose another --out folder"

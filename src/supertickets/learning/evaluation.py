@@ -19,7 +19,7 @@ def predict(
     Examples run in order of length, to pad little, and come back in their own order.
     """
     model.eval()
-    outputs = np.empty((len(examples), model.config.num_labels), dtype=np.float32)
+    outputs = np.empty((len(examples), int(model.config.num_labels or 1)), dtype=np.float32)
     with torch.inference_mode():
         for indices, batch in LengthOrderedBatches(examples, collator(tokenizer), batch_size):
             inputs = {name: value.to(model.device) for name, value in batch.items() if name != "labels"}

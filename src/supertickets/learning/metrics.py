@@ -1,7 +1,7 @@
 """GLUE's metrics as fractions, and Scores that carry them. No torch.
 
 `main` is the mean of a task's metrics: within-task means are what the paper's average score is
-made of (PAPER section 1.4).
+made of (the metrics of the 2021 release).
 """
 
 from __future__ import annotations

@@ -39,16 +39,16 @@ class PublishedAdamax(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, group)
+                    self._update(parameter, parameter.grad, group)
         return loss
 
-    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
             state["mean"], state["norm"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         first, second = group["betas"]
-        state["mean"].lerp_(parameter.grad, 1 - first)
-        torch.maximum(state["norm"].mul_(second), parameter.grad.abs().add_(group["eps"]), out=state["norm"])
+        state["mean"].lerp_(gradient, 1 - first)
+        torch.maximum(state["norm"].mul_(second), gradient.abs().add_(group["eps"]), out=state["norm"])
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.addcdiv_(state["mean"], state["norm"], value=-group["lr"])
 

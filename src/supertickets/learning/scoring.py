@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -59,7 +59,7 @@ def as_released(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> 
         prefix = [old + new.abs().sum((0, 1)) for old, new in zip(prefix, (heads, ffn), strict=True)]
         total = [old + new for old, new in zip(total, prefix, strict=True)]
         count += 1
-    return _importance(model, *(value / count for value in total), count)
+    return _importance(model, total, count)
 
 
 def magnitude(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Importance:
@@ -73,7 +73,7 @@ def magnitude(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Im
         heads.append(squares + _by_head(model, output.weight.T))
         both = (part(layer, family.ffn_in), part(layer, family.ffn_out))
         ffn.append(torch.stack([w.square().sum() for linear in both for w in linear.parameters()]).sum(0, keepdim=True))
-    return _importance(model, torch.stack(heads).sqrt(), torch.stack(ffn).sqrt(), 1)
+    return _importance(model, [torch.stack(heads).sqrt(), torch.stack(ffn).sqrt()], 1)
 
 
 def random(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Importance:
@@ -104,7 +104,7 @@ def _mean_over_examples(
         shares = items.clamp(min=1)[:, None, None]
         total = [old + size(new / shares).sum(0) for old, new in zip(total, (heads, ffn), strict=True)]
         count += len(items)
-    return _importance(model, *(value / max(count, 1) for value in total), count)
+    return _importance(model, total, count)
 
 
 def _gate_gradients(
@@ -115,7 +115,9 @@ def _gate_gradients(
     with Gating(model, heads, ffn):
         loss = model(**batch).loss
     if loss is None:
-        raise UserError("the batches carry no labels", "score(model, dataloader)", "add the labels the model's head takes")
+        raise UserError(
+            "the batches carry no labels", "score(model, dataloader)", "add the labels the model's head takes"
+        )
     gradients = torch.autograd.grad(loss * scale, (heads, ffn))
     return gradients[0], gradients[1]
 
@@ -124,7 +126,9 @@ def _labelled_items(batch: Batch) -> Int[Tensor, " B"]:
     """How many labelled items (one, or its labelled tokens) each example adds to the batch's mean loss."""
     labels = batch.get("labels", batch.get("start_positions"))
     if labels is None:
-        raise UserError("the batches carry no labels", "score(model, dataloader)", "add the labels the model's head takes")
+        raise UserError(
+            "the batches carry no labels", "score(model, dataloader)", "add the labels the model's head takes"
+        )
     if labels.ndim == 1 or labels.is_floating_point():
         return torch.ones(len(labels), dtype=torch.long, device=labels.device)
     return (labels != -100).flatten(1).sum(1)
@@ -157,11 +161,12 @@ def _zeros(model: PreTrainedModel) -> list[Tensor]:
 
 def _by_head(model: PreTrainedModel, weight: Tensor) -> Float[Tensor, " H"]:
     """Sum of squares of the rows (or bias entries) of each head."""
-    return weight.square().unflatten(0, (head_count(model), -1)).flatten(1).sum(1)
+    return weight.square().reshape(head_count(model), -1).sum(1)
 
 
-def _importance(model: PreTrainedModel, heads: Tensor, ffn: Tensor, count: int) -> Importance:
+def _importance(model: PreTrainedModel, totals: Sequence[Tensor], count: int) -> Importance:
+    """Sums over heads (L, H) and FFN sublayers (L, 1), divided by how many were added."""
     if count == 0:
         raise UserError("there is nothing to score on: no batch came", "score(model, dataloader)", "give at least one")
-    values = [np.asarray(value.detach().cpu(), dtype=np.float64) for value in (heads, ffn)]
-    return Importance(structures_of(model), *values)
+    heads, ffn = (np.asarray((total / count).detach().cpu(), dtype=np.float64) for total in totals)
+    return Importance(structures_of(model), heads, ffn)

@@ -74,8 +74,10 @@ class TicketTrainer(Trainer):
         return LengthBuckets(self._lengths, self.args.train_batch_size, order)
 
     def create_optimizer(self, model: Any = None) -> Optimizer:
+        """The config's optimiser; biases and layer norms do not decay."""
         if self.optimizer is None:
             target = self.model if model is None else model
+            assert target is not None
             decayed = set(self.get_decay_parameter_names(target))
             named = [(name, weight) for name, weight in target.named_parameters() if weight.requires_grad]
             groups = [
@@ -89,7 +91,7 @@ class TicketTrainer(Trainer):
 def bf16_pays() -> bool:
     """Whether `precision: auto` means bf16 here: a GPU with bf16, or a processor with bf16 matrix units."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_amx_tile_supported())
 
 

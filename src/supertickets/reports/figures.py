@@ -13,7 +13,6 @@ import plotly.graph_objects as go
 from supertickets.experiments.outcome import Choice, Outcome
 from supertickets.reports.style import ACCENT, FAINT, IMPORTANCE_SCALE, INK, KINDS, PHASE_SHADES, layout
 
-
 MARGIN = 2.5  # percent of the weights that the axis goes on past the smallest ticket
 
 
@@ -143,6 +142,7 @@ def _weights_axis(table: pd.DataFrame) -> dict[str, object]:
 
 
 def _shade_phases(figure: go.Figure, spans: list[tuple[str, float, float]]) -> None:
+    wide = (100 - spans[-1][2]) / 6
     for phase, start, stop in spans:
         figure.add_vrect(x0=stop, x1=start, fillcolor=PHASE_SHADES[phase], line_width=0, layer="below")
         figure.add_annotation(
@@ -150,7 +150,7 @@ def _shade_phases(figure: go.Figure, spans: list[tuple[str, float, float]]) -> N
             y=1,
             yref="paper",
             yanchor="top",
-            text=phase if stop > start - 4 else f"phase {phase}",
+            text=f"phase {phase}" if start - stop > wide else phase,
             showarrow=False,
             font={"color": FAINT, "size": 12},
         )
@@ -217,17 +217,17 @@ def _add_kind(figure: go.Figure, kind: str, rows: pd.DataFrame) -> None:
 
 
 def _mark_choices(figure: go.Figure, levels: pd.DataFrame, outcome: Outcome) -> None:
-    winning = levels[levels["kind"] == "winning"].set_index("sparsity")
+    winning = levels[levels["kind"] == "winning"]
     marks = [("super ticket", outcome.sparsity, "star", 19, "#ffb000", INK)]
     if outcome.dev_selected.sparsity != outcome.sparsity:
         marks.append(
             ("dev-selected (paper protocol)", outcome.dev_selected.sparsity, "circle-open", 17, ACCENT, ACCENT)
         )
     for name, sparsity, symbol, size, fill, edge in marks:
-        row = winning.loc[sparsity]
+        row = winning[winning["sparsity"] == sparsity]
         figure.add_scatter(
-            x=[100 * float(row["weights_encoder"])],
-            y=[100 * float(row["report"])],
+            x=list(100 * row["weights_encoder"]),
+            y=list(100 * row["report"]),
             name=name,
             legendrank=len(KINDS) + 1,
             mode="markers",

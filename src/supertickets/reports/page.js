@@ -14,6 +14,9 @@
       figure.layout.font.size = 12;
       figure.layout.margin.l = 44;
       figure.layout.margin.r = 8;
+      for (const trace of figure.data) {
+        if (Array.isArray(trace.marker?.size)) trace.marker.size = trace.marker.size.map((size) => 0.7 * size);
+      }
     }
     Plotly.newPlot(target, figure.data, figure.layout, config);
   }

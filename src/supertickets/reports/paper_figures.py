@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ from supertickets.reports.findings import Findings
 from supertickets.reports.style import FAINT, INK, KINDS, PHASE_SHADES
 
 COLUMN = 3.4  # inches: one column of a two-column page
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "supertickets",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",

@@ -53,7 +53,7 @@ def phases(findings: Findings) -> list[tuple[str, str]]:
     if findings.choice is None:
         return []
     labels = findings.choice.phases.labels
-    made = []
+    made: list[tuple[str, str]] = []
     for phase, definition in PHASE_DEFINITIONS.items():
         levels = [f"{sparsity:g}" for sparsity in sorted(labels) if labels[sparsity] == phase]
         made.append((phase, f"{definition} Here: {'level ' + ', '.join(levels) if levels else 'none'}."))
@@ -126,42 +126,33 @@ _KINDS_TEXT = (
 
 
 def origin(findings: Findings) -> list[tuple[str, str]]:
-    """Versions, commit, machine and time, with each value that the records do not share listed."""
-    facts: list[tuple[str, str]] = [
+    """Versions, commit, machine and time; where runs differ, every value."""
+    facts = [
         ("Runs", f"{len(findings.records)} in this report, {len(findings.missing)} missing"),
         ("Encoder", findings.config.encoder.name),
         ("Data checksum", str(findings.data.get("sha256", "not recorded"))),
     ]
     if findings.unplanned:
         facts.append(("Not counted", f"{len(findings.unplanned)} runs in the folder that these settings do not plan"))
-    origins = [record.provenance for record in findings.records]
-    flat = [_flat(one) for one in origins]
-    for name in dict.fromkeys(key for one in flat for key in one):
-        if name in ("time", "data"):
-            continue
-        values = list(dict.fromkeys(one.get(name, "not recorded") for one in flat))
-        facts.append((_ORIGIN_NAMES.get(name, name), ", ".join(values)))
-    times = sorted(one["time"] for one in flat if "time" in one)
-    return [*facts, ("Time", f"{times[0]} to {times[-1]}")] if times else facts
+    found: dict[str, list[str]] = {}
+    for record in findings.records:
+        for name, value in _facts(record.provenance):
+            values = found.setdefault(name, [])
+            values += [value] if value not in values else []
+    times = sorted(found.pop("Time", []))
+    facts += [(name, "; ".join(values)) for name, values in found.items()]
+    return [*facts, ("Time", " to ".join(dict.fromkeys((times[0], times[-1]))))] if times else facts
 
 
-_ORIGIN_NAMES = {
-    "commit": "Commit",
-    "cpu": "Processor",
-    "cores": "Cores",
-    "platform": "Platform",
-    "threads": "Threads per run",
-}
-
-
-def _flat(provenance: Mapping[str, Any]) -> dict[str, str]:
-    flat: dict[str, str] = {}
+def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """One run's provenance as lines; a group, such as the versions, is one line."""
+    facts = []
     for name, value in provenance.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value)
-        elif value is not None:
-            flat[name] = str(value)
-    return flat
+            value = ", ".join(f"{key.replace('_', ' ')} {one}" for key, one in value.items() if one is not None)
+        if name != "data":
+            facts.append((name.capitalize(), "not recorded" if value is None else str(value)))
+    return facts
 
 
 def _tile(name: str, value: str, *details: str) -> dict[str, Any]:

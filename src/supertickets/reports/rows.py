@@ -49,33 +49,41 @@ def columns(task: Task) -> list[Column]:
     return [
         Column("Kind", text=True),
         Column("Level"),
+        Column("Report score"),
+        *named,
+        Column("Less full, 95 %"),
+        Column("Less random, 95 %"),
+        Column("Selection"),
         Column("Phase"),
         Column("Encoder %"),
         Column("All %"),
         Column("Heads"),
         Column("FFNs"),
         Column("Seeds"),
-        Column("Report score"),
-        *named,
-        Column("Less full, 95 %"),
-        Column("Less random, 95 %"),
-        Column("Selection"),
     ]
 
 
 def level_rows(findings: Findings) -> list[Row]:
-    """One row per kind and level, and the paper's protocol on a row of its own."""
+    """One row per kind and level; under the super ticket's stands what the paper's protocol would have picked."""
     outcome, labels = findings.outcome, dict(findings.choice.phases.labels) if findings.choice else {}
+    rows = findings.levels.to_dict("records")
     made = []
-    for values in findings.levels.to_dict("records"):
+    for values in rows:
         winning = values["kind"] == "winning"
         chosen = winning and outcome is not None and values["sparsity"] == outcome.sparsity
         name = KINDS[values["kind"]].label.replace("tickets", "").strip() + (" ★ super ticket" if chosen else "")
         phase = labels.get(values["sparsity"], "") if winning else ""
         made.append(_row(name, values, findings.task, phase, "chosen" if chosen else ""))
-        if winning and outcome is not None and values["sparsity"] == outcome.dev_selected.sparsity:
-            protocol = _row(DEV_SELECTED, values, findings.task, phase, "protocol")
-    return [*made, protocol] if outcome is not None else made
+    if outcome is not None:
+        picked = next(i for i, row in enumerate(rows) if _is(row, "winning", outcome.dev_selected.sparsity))
+        chosen_at = next(i for i, row in enumerate(rows) if _is(row, "winning", outcome.sparsity))
+        phase = labels.get(outcome.dev_selected.sparsity, "")
+        made.insert(chosen_at + 1, _row(DEV_SELECTED, rows[picked], findings.task, phase, "protocol"))
+    return made
+
+
+def _is(values: Mapping[Any, Any], kind: str, sparsity: float) -> bool:
+    return bool(values["kind"] == kind and values["sparsity"] == sparsity)
 
 
 def _row(name: str, values: Mapping[Any, Any], task: Task, phase: str, css: str) -> Row:
@@ -84,17 +92,17 @@ def _row(name: str, values: Mapping[Any, Any], task: Task, phase: str, css: str)
         (
             Cell(name, name, text=True),
             number(values["sparsity"], 2) if values["kind"] != "full" else Cell("", 0.0),
+            _score(values, "report"),
+            *named,
+            _difference(values, "to_full"),
+            _difference(values, "to_random"),
+            _score(values, "selection"),
             Cell(phase, phase),
             number(100 * values["weights_encoder"], 1),
             number(100 * values["weights_all"], 1),
             number(values["heads"], 0),
             number(values["ffn"], 0),
             number(values["seeds"], 0),
-            _score(values, "report"),
-            *named,
-            _difference(values, "to_full"),
-            _difference(values, "to_random"),
-            _score(values, "selection"),
         ),
         css,
     )
@@ -150,7 +158,7 @@ def cost_rows(costs: pd.DataFrame) -> list[list[str]]:
 def _cost(name: Any, value: Any) -> str:
     if name == "kind":
         return KINDS[value].label if value in KINDS else str(value)
-    return whole(value) if name in ("runs", "trained_examples") else duration(value)
+    return whole(value) if name in ("runs", "trained_examples") else duration(value) if value else ""
 
 
 def duration(seconds: float) -> str:
@@ -173,7 +181,9 @@ def sizes(findings: Findings) -> list[dict[str, Any]]:
     training = None if drawn is None or held_out is None else drawn - held_out
     return [
         _size("training", training, train, "fine-tuning and scoring"),
-        _size("selection", held_out, {}, "choosing the super ticket; each seed holds out its own from the training file"),
+        _size(
+            "selection", held_out, {}, "choosing the super ticket; each seed holds out its own from the training file"
+        ),
         _size("report", reported, report, "reporting only; the same examples for every seed"),
     ]
 

@@ -42,7 +42,7 @@ class Importance:
         )
 
     def normalised(self) -> Importance:
-        """Heads divided by the L2 norm within their layer, FFN units by the L2 norm over all layers (PAPER §1.2).
+        """Heads over the L2 norm of their layer, FFN units over the L2 norm of all layers (the paper's section 3).
 
         A layer, or an encoder, whose scores are all zero stays zero.
         """

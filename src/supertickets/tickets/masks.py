@@ -51,7 +51,7 @@ class Mask:
         ranking: Ranking = "apart",
         ffn_sparsity: float | None = None,
     ) -> Mask:
-        """The most important units (PAPER §1.2, one-shot pruning).
+        """The most important units (the paper's section 3, one-shot pruning).
 
         `apart` drops floor(sparsity * heads) heads, lowest normalised score first but never the
         `min_heads` best of a layer, and floor(ffn_sparsity * units) FFN units, lowest first.
@@ -74,7 +74,7 @@ class Mask:
         ranking: Ranking = "apart",
         ffn_sparsity: float | None = None,
     ) -> Mask:
-        """The least important units, as many heads and FFN units as the winning ticket keeps (PAPER §1.2).
+        """The least important units, as many heads and FFN units as the winning ticket keeps (the paper's section 3).
 
         The `min_heads` protected heads of a layer are its lowest. Raises as `winning` does.
         """

@@ -14,7 +14,7 @@ from supertickets.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Structures:
-    """The prunable units of one architecture (PAPER §1.2: attention heads, and FFN sublayers as units).
+    """The prunable units of one architecture (the paper's section 3: attention heads and FFN sublayers).
 
     `heads` (L, H) and `ffn` (L, U) hold the weights of each unit, biases included. `encoder_weights`
     counts all weights of the encoder's layers (attention, FFN, layer norms); `total_weights` adds the

@@ -62,7 +62,10 @@ def _report(folder: Path) -> tuple[Findings, Path]:
 
 
 def _task(fields: dict[str, Any]) -> Task:
-    return Task(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
+    return Task(**values)
 
 
 def _speedup(folder: Path) -> tuple[float, float, float] | None:

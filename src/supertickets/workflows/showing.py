@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Bool
+
 from supertickets import settings, storage
 from supertickets.config import Config
 from supertickets.errors import UserError
@@ -75,7 +78,7 @@ def show_ticket(folder: Path) -> Shown:
         ("cost", _cost(seconds)),
     )
     missing = () if model else ("trained weights (tickets are kept as masks; super_ticket/ holds a model)",)
-    return Shown("ticket", folder, rows, missing, sum(seconds.values()) if seconds else None)
+    return Shown("ticket", folder, rows, missing, sum(seconds.values(), 0.0) if seconds else None)
 
 
 def show_run(folder: Path) -> Shown:
@@ -92,7 +95,7 @@ def show_run(folder: Path) -> Shown:
         ("made", _origin(record.provenance)),
         ("cost", f"{_cost(seconds)}; {record.cost.trained_examples} examples trained on"),
     )
-    return Shown("run", folder, rows, (), sum(seconds.values()))
+    return Shown("run", folder, rows, (), sum(seconds.values(), 0.0))
 
 
 def show_sweep(folder: Path) -> Shown:
@@ -108,28 +111,28 @@ def show_sweep(folder: Path) -> Shown:
     rows = (
         ("what", _describe(config)),
         ("done", f"{len(records)} of {len(runs)} runs: {_progress(runs, records)}"),
-        ("damaged", listed(damaged)),
+        ("damaged", "; ".join(damaged.values())),
         ("result", str(outcome.get("sentence", ""))),
         ("cost", f"{_cost(seconds)}; {trained} examples trained on" if records else ""),
     )
-    return Shown("sweep", folder, rows, tuple(missing), sum(seconds.values()))
+    return Shown("sweep", folder, rows, tuple(missing), sum(seconds.values(), 0.0))
 
 
 _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
 
 
-def _records(folder: Path, runs: Sequence[Run]) -> tuple[dict[str, Record], tuple[str, ...]]:
-    """The planned runs' records, and the names of those that cannot be read: one torn file hides no other."""
+def _records(folder: Path, runs: Sequence[Run]) -> tuple[dict[str, Record], dict[str, str]]:
+    """By the names of their runs: the records, and what is wrong with the others; one torn file hides no other."""
     records: dict[str, Record] = {}
-    damaged: list[str] = []
+    damaged: dict[str, str] = {}
     for run in runs:
         place = folder / "runs" / run.name
         if (place / RECORD_FILE).is_file():
             try:
                 records[run.name] = Record.load(place)
             except UserError as fault:
-                damaged.append(str(fault))
-    return records, tuple(damaged)
+                damaged[run.name] = str(fault)
+    return records, damaged
 
 
 def _describe(config: Config) -> str:
@@ -170,5 +173,5 @@ def _origin(provenance: Mapping[str, object]) -> str:
     return ", ".join(f"{key} {value}" for key, value in provenance.items() if isinstance(value, str) and value)
 
 
-def _bits(kept: Sequence[bool]) -> str:
+def _bits(kept: Bool[np.ndarray, " N"]) -> str:
     return "".join("1" if keep else "0" for keep in kept)

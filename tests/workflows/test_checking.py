@@ -1,0 +1,94 @@
+"""check: all that a sweep needs is there, and what it would do, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from supertickets.cli.app import main
+from supertickets.errors import UserError
+from supertickets.experiments.plans import plan
+from supertickets.workflows.checking import check
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_bert_folder: Path) -> Path:
+    """A config for 40 own examples, 10 to report on, and the tiny encoder (2 layers, 4 heads)."""
+    for name, rows in (("train", 40), ("test", 10)):
+        lines = [f"a {'good' if row % 2 else 'bad'} film {row},{'yes' if row % 2 else 'no'}" for row in range(rows)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["review,stars", *lines]) + "\n", encoding="utf-8")
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        f"data: {{train: {tmp_path}/train.csv, test: {tmp_path}/test.csv, text: review, label: stars, task: films}}\n"
+        f"encoder: {{name: {tiny_bert_folder}}}\n"
+        "tickets: {levels: [0.25, 0.5], control_levels: [0.5]}\n"
+        "seeds: [0, 1]\n",
+        encoding="utf-8",
+    )
+    return file
+
+
+def test_check_says_what_a_sweep_would_do(config: Path) -> None:
+    """Examples per split, labels, units, and as many trainings as the plan has runs: 2 full and 8 tickets."""
+    checked = check(config)
+    assert (checked.task, checked.labels) == ("films", ("no", "yes"))
+    assert checked.train + checked.selection == 40 and checked.report == 10
+    assert 0 < checked.selection <= 8  # at most a fifth is held out
+    assert (checked.structures.layers, checked.structures.heads_per_layer) == (2, 4)
+    assert checked.trainings == len(plan(checked.config)) == 2 + 2 * (2 + 1 + 1)
+    text = str(checked)
+    assert text.startswith(f"{config} is sound\n") and "no, yes" in text and "2 layers, 4 heads" in text
+
+
+def test_check_counts_what_is_used(config: Path) -> None:
+    """Limits on the examples count, and --set changes what is checked."""
+    checked = check(config, ["data.train_examples=20", "data.report_examples=4", "seeds=[5]"])
+    assert (checked.train + checked.selection, checked.report) == (20, 4)
+    assert checked.trainings == 5
+
+
+def test_check_writes_and_trains_nothing(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints the summary, exits with 0 and leaves no file behind."""
+    before = sorted(path.name for path in config.parent.iterdir())
+    assert main(["check", str(config)]) == 0
+    out, err = capsys.readouterr()
+    assert "trainings" in out and err == ""
+    assert sorted(path.name for path in config.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("tickets.min_heads=5", "must be between 0 and the 4 heads of a layer, not 5"),
+        ("data.label=mark", "mark"),
+        ("data.train=absent.csv", "absent.csv"),
+        ("encoder.name=./absent", "no such folder"),
+        ("tickets.levels=[1]", "tickets.levels.0: must be less than 1, not 1"),
+    ],
+)
+def test_check_refuses_what_a_sweep_would(
+    override: str, words: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Faults in settings, data and encoder are one sentence each, before anything is trained."""
+    with pytest.raises(UserError) as caught:
+        check(config, [override])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert main(["check", str(config), "--set", override]) == 2
+    assert capsys.readouterr() == ("", f"error: {caught.value}\n")
+
+
+@pytest.mark.parametrize(
+    ("override", "missing"), [("model.safetensors", "no weights"), ("tokenizer.json", "no tokenizer")]
+)
+def test_check_needs_weights_and_tokenizer(
+    override: str, missing: str, config: Path, tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    """A model folder without weights or without a tokenizer is refused by name."""
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    for path in tiny_bert_folder.iterdir():
+        if path.name != override and not (missing == "no tokenizer" and path.name == "vocab.txt"):
+            (folder / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=missing):
+        check(config, [f"encoder.name={folder}"])

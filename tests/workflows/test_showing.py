@@ -1,0 +1,159 @@
+"""show: what a folder holds, what is missing and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from supertickets import settings, storage
+from supertickets.cli.app import main
+from supertickets.errors import UserError
+from supertickets.experiments.plans import plan
+from supertickets.experiments.records import ARRAYS_FILE, Cost, Record, Size
+from supertickets.learning.metrics import Scores
+from supertickets.tickets.importance import Importance
+from supertickets.tickets.masks import Mask
+from supertickets.tickets.structures import Structures
+from supertickets.tickets.ticket import Ticket
+from supertickets.workflows.showing import show
+
+OVERRIDES = ["budget=smoke", "data.task=rte", "data.folder=glue"]
+PLANNED = plan(settings.load(overrides=OVERRIDES))  # 2 full, 4 winning, 2 random, 2 losing
+STRUCTURES = Structures("bert", np.full((2, 4), 1000), np.full((2, 1), 4000), 20_000, 30_000)
+
+
+def record(name: str, kind: str, sparsity: float, seed: int) -> Record:
+    """A finished run that cost 70 seconds."""
+    scores = Scores(0.75, {"accuracy": 0.75}, 8)
+    arrays = {"report_labels": np.arange(8)}
+    return Record(
+        name=name,
+        kind=kind,
+        sparsity=sparsity,
+        seed=seed,
+        selection=scores,
+        report=replace(scores, main=0.625, metrics={"accuracy": 0.625}),
+        size=Size(0.8, 0.7, (3, 4), (1, 0)),
+        cost=Cost({"training": 60.0, "evaluation": 10.0}, 100),
+        settings={},
+        provenance={"time": "2021-08-01T00:00:00+00:00", "commit": None},
+        arrays=arrays,
+    )
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """A sweep's folder with all but the last two of its ten runs."""
+    storage.write_text(tmp_path / "config.yaml", settings.dump(settings.load(overrides=OVERRIDES)))
+    for run in PLANNED[:-2]:
+        record(run.name, run.kind, run.sparsity, run.seed).save(tmp_path / "runs" / run.name)
+    return tmp_path
+
+
+def ticket(folder: Path) -> None:
+    """Save a ticket that keeps 6 of 8 heads and 1 of 2 FFN sublayers."""
+    importance = Importance(STRUCTURES, np.arange(8.0).reshape(2, 4), np.array([[1.0], [2.0]]))
+    mask = Mask.winning(importance, 0.25, ffn_sparsity=0.5)
+    Ticket(mask, "winning", 0.25, 1, "minilm", "0" * 64, importance, {"time": "2021-08-01"}).save(folder)
+
+
+def test_an_unfinished_sweep(sweep: Path) -> None:
+    """It is told by its config; what is missing is told run by run; the cost is the sum over its records."""
+    shown = show(sweep)
+    assert shown.kind == "sweep" and shown.seconds == 8 * 70
+    assert shown.missing == ("losing 0.5 seed 0", "losing 0.5 seed 1", "super_ticket", "report.html")
+    rows = dict(shown.rows)
+    assert rows["what"] == "rte with minilm, budget smoke: seeds 0, 1, levels 0.2, 0.5"
+    assert rows["done"] == "8 of 10 runs: 2 of 2 full, 4 of 4 winning, 2 of 2 random, 0 of 2 losing"
+    assert rows["cost"] == "9 min (training 8 min, evaluation 80 s); 800 examples trained on"
+    assert "missing  losing 0.5 seed 0, losing 0.5 seed 1" in str(shown)
+    assert show(sweep / "config.yaml") == shown
+
+
+def test_a_finished_sweep(sweep: Path) -> None:
+    """Nothing is missing, and its sentence is shown."""
+    for run in PLANNED[-2:]:
+        record(run.name, run.kind, run.sparsity, run.seed).save(sweep / "runs" / run.name)
+    storage.write_json(sweep / "outcome.json", {"sentence": "The super ticket keeps 80.0 % of the weights."})
+    (sweep / "super_ticket").mkdir()
+    (sweep / "report.html").touch()
+    shown = show(sweep)
+    assert shown.missing == () and dict(shown.rows)["result"] == "The super ticket keeps 80.0 % of the weights."
+    assert str(shown).splitlines()[-1].split() == ["missing", "nothing"]
+
+
+def test_a_sweep_with_a_damaged_record(sweep: Path) -> None:
+    """A torn file is named and hides none of the other records."""
+    torn = sweep / "runs" / PLANNED[0].name / ARRAYS_FILE
+    torn.write_bytes(torn.read_bytes()[:-3])
+    shown = show(sweep)
+    assert str(torn) in dict(shown.rows)["damaged"] and shown.seconds == 7 * 70
+    assert len(shown.missing) == 4
+
+
+def test_a_sweep_that_has_not_begun(tmp_path: Path) -> None:
+    """With a config and nothing else, all is missing, most of it only counted, and nothing was spent."""
+    storage.write_text(tmp_path / "config.yaml", settings.dump(settings.load(overrides=OVERRIDES)))
+    shown = show(tmp_path)
+    assert len(shown.missing) == len(PLANNED) + 2 and shown.seconds == 0
+    assert "and 4 more" in str(shown) and "cost" not in str(shown)
+
+
+def test_a_run(sweep: Path) -> None:
+    """A run says what it was, its scores on both splits with n, its size and its cost."""
+    run = next(run for run in PLANNED if run.kind == "winning")
+    shown = show(sweep / "runs" / run.name)
+    rows = dict(shown.rows)
+    assert (shown.kind, shown.missing, shown.seconds) == ("run", (), 70)
+    assert rows["what"] == f"winning ticket at sparsity {run.sparsity:g}, seed {run.seed}"
+    assert rows["report"] == "62.5 (accuracy 62.5; n = 8)" and rows["selection"].startswith("75.0")
+    assert rows["weights"] == "80.0% of all, 70.0% of the encoder's layers" and rows["heads"] == "3, 4 by layer"
+    assert rows["cost"] == "70 s (training 60 s, evaluation 10 s); 100 examples trained on"
+    assert rows["made"] == "time 2021-08-01T00:00:00+00:00"
+
+
+def test_a_ticket_alone(tmp_path: Path) -> None:
+    """A ticket shows the units it keeps layer by layer and the weights that remain; its cost is not known."""
+    ticket(tmp_path / "some")
+    shown = show(tmp_path / "some")
+    rows = dict(shown.rows)
+    assert shown.kind == "ticket" and shown.seconds is None and rows["cost"] == ""
+    assert rows["what"] == "winning ticket at sparsity 0.25, seed 1, of minilm"
+    assert rows["keeps"] == "6 of 8 heads, 1 of 2 FFN units"
+    # 2 heads of 1000 and 1 FFN sublayer of 4000 weights are gone from 30 000 and from 20 000
+    assert rows["weights"] == "80.0% of all, 70.0% of the encoder's layers"
+    assert (rows["layer 1"], rows["layer 2"]) == ("heads 0011, FFN 0", "heads 1111, FFN 1")
+    assert "trained weights" in shown.missing[0]
+
+
+def test_a_ticket_of_a_sweep(sweep: Path) -> None:
+    """Inside a sweep a ticket's cost is its run's, and with weights beside it nothing is missing."""
+    run = next(run for run in PLANNED if run.kind == "winning")
+    folder = sweep / "tickets" / run.name
+    ticket(folder)
+    assert show(folder).seconds == 70
+    (folder / "model.safetensors").touch()
+    assert show(folder / "ticket.json").missing == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("absent", "no such file or folder"),
+        ("", "not a ticket, a run or a sweep; give a folder with ticket.json or record.json or config.yaml"),
+        ("notes.txt", "nothing to show here"),
+        ("torn/ticket.json", "torn or not JSON"),
+    ],
+)
+def test_what_cannot_be_shown(name: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing path, another folder or file, and a torn one are one sentence each."""
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "ticket.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match=words):
+        show(tmp_path / name)
+    assert main(["show", str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
