@@ -57,6 +57,7 @@ def train(
             # accelerate asks for pinned memory even where there is no accelerator.
             warnings.filterwarnings("ignore", message=".*pin_memory.*")
             outcome = trainer.train()
+    _unwrap(model)
     model.eval()
     return Trained(outcome.global_step, round(config.epochs * len(examples)), outcome.training_loss)
 
@@ -86,6 +87,12 @@ class TicketTrainer(Trainer):
             ]
             self.optimizer = OPTIMISERS[self._training_config.optimiser](groups, self._training_config.learning_rate)
         return self.optimizer
+
+
+def _unwrap(model: PreTrainedModel) -> None:
+    """Take off the autocast that accelerate leaves on the forward pass: what follows, scoring too, runs in fp32."""
+    for name in ("_original_forward", "forward"):
+        model.__dict__.pop(name, None)
 
 
 def bf16_pays() -> bool:

@@ -60,11 +60,12 @@ def _result(findings: Findings) -> dict[str, Any]:
 
 def _figures(findings: Findings) -> dict[str, Any]:
     levels, agreement, units = findings.levels, findings.agreement, findings.units
+    drawable = bool(set(levels.get("kind", ())) - {"full"})
     shown = findings.choice.sparsity if findings.choice else None
     if shown is None and len(units):
         shown = float(units["sparsity"].iloc[0])
     return {
-        "curve": embedded(figures.curve(levels, findings.outcome, findings.choice)) if len(levels) else None,
+        "curve": embedded(figures.curve(levels, findings.outcome, findings.choice)) if drawable else None,
         "units": embedded(figures.units(units, shown)) if shown is not None else None,
         "unit_levels": rows.unit_levels(findings, shown),
         "agreement": embedded(figures.agreement(agreement)) if len(agreement) else None,

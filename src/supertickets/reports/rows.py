@@ -108,14 +108,14 @@ def _row(name: str, values: Mapping[Any, Any], task: Task, phase: str, css: str)
     )
 
 
-def number(value: float, digits: int) -> Cell:
+def number(value: float | int, digits: int) -> Cell:
     """A number at `digits` places at most, with a true minus; whole numbers stay whole."""
     text = f"{value:.{digits}f}"
     if digits == 2:
         text = f"{value:g}"
     elif digits == 0 and value != round(value):
         text = f"{value:.1f}"
-    return Cell(text.replace("-", "−"), value)
+    return Cell(text.replace("-", "−"), float(value))
 
 
 def _score(values: Mapping[Any, Any], name: str) -> Cell:

@@ -122,7 +122,7 @@ def _sizes(group: Sequence[Record]) -> dict[str, float]:
     }
 
 
-def _scores(task: Task, group: Sequence[Record], resamples: int) -> dict[str, float]:
+def _scores(task: Task, group: Sequence[Record], resamples: int) -> dict[str, float | int]:
     report, selection = summary(group), summary(group, "selection")
     named = {f"metric_{name}": float(np.mean([r.report.metrics[name] for r in group])) for name in task.metrics}
     return (

@@ -55,6 +55,7 @@ def _report(folder: Path) -> tuple[Findings, Path]:
     config, data = settings.load(folder / CONFIG_FILE), storage.read_json(folder / DATA_FILE)
     findings = gather(config, _task(data["task"]), data, load_all(folder), _speedup(folder))
     write_figures(folder, findings)
+    (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if findings.outcome is not None:
         result = findings.outcome.to_dict() | {"sentence": sentence(findings.outcome), "missing": findings.missing}
         storage.write_json(folder / OUTCOME_FILE, result)
