@@ -41,7 +41,12 @@ class Figure:
 
     @classmethod
     def exact(
-        cls, value: float, spread: tuple[float, float] | None = None, *, goal: float | None = None, better: Better = "higher"
+        cls,
+        value: float,
+        spread: tuple[float, float] | None = None,
+        *,
+        goal: float | None = None,
+        better: Better = "higher",
     ) -> Self:
         """A number that is no median of timings, such as a difference of scores; never flagged as wide."""
         low, high = spread or (value, value)

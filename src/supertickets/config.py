@@ -21,6 +21,7 @@ Ranking = Literal["apart", "joint"]
 FfnUnit = Literal["sublayer"]
 Optimiser = Literal["adamw", "adamax"]
 Precision = Literal["auto", "fp32", "bf16"]
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
 TaskKind = Literal["auto", "classification", "regression"]
 
 Level = Annotated[float, Field(ge=0, lt=1)]
@@ -96,6 +97,8 @@ class TrainingConfig:
     """Dropout before the task head."""
     precision: Precision = "auto"
     """fp32, bf16 (autocast), or auto: bf16 where the processor has it."""
+    log_to: tuple[Tracker, ...] = ()
+    """Where losses are logged while training: tensorboard, wandb, mlflow; each needs its own package."""
 
 
 @dataclass(frozen=True, config=type_config)

@@ -15,6 +15,7 @@ from supertickets.experiments.statistics import (
     difference,
     example_counts,
     mean_interval,
+    on_draws,
     summary,
     widening,
 )
@@ -123,6 +124,7 @@ def test_draws_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) 
     a, b = simulated(np.random.default_rng(2), 0.1, seeds=2, n=30, between=0.02)
     whole = difference(TASK, a, b, resamples=64)
     monkeypatch.setattr("supertickets.experiments.statistics.BLOCK", 100)
+    on_draws.cache_clear()
     assert difference(TASK, a, b, resamples=64) == whole
 
 

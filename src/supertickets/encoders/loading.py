@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -14,7 +16,7 @@ from transformers.utils import logging
 
 from supertickets import seeding
 from supertickets.encoders.checkpoints import config_of, resolve
-from supertickets.encoders.families import PRUNED_KEY
+from supertickets.encoders.families import PRUNED_KEY, family_of
 from supertickets.encoders.pruning import shrink
 from supertickets.errors import UserError
 
@@ -67,10 +69,38 @@ def _fresh(source: str, classes: int, seed: int) -> PreTrainedModel:
     config = config_of(source)
     config.num_labels = classes
     config.problem_type = "regression" if classes == 1 else "single_label_classification"
-    with seeded(seed, "head"), quiet():
-        model = AutoModelForSequenceClassification.from_pretrained(source, config=config, dtype=torch.float32)
+    try:
+        with seeded(seed, "head"), quiet():
+            model, found = AutoModelForSequenceClassification.from_pretrained(
+                source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+            )
+    except (OSError, SafetensorError) as fault:
+        reason = str(fault).strip().splitlines()[0]
+        raise UserError(f"its weights cannot be read ({reason})", source, "save or download the model again") from fault
     assert isinstance(model, PreTrainedModel)
+    _check_encoder_is_whole(model, found, source)
+    inside = f"{model.base_model_prefix}."
+    head = {name for name in model.state_dict() if not name.startswith(inside)}
+    if not head <= set(found["missing_keys"]):  # the folder is of a tuned model, which brought its own head
+        with seeded(seed, "head"):
+            fresh = AutoModelForSequenceClassification.from_config(config).state_dict()
+        model.load_state_dict({name: fresh[name] for name in head}, strict=False)
     return model
+
+
+def _check_encoder_is_whole(model: PreTrainedModel, found: dict[str, Any], source: str) -> None:
+    """Raise UserError where transformers would go on with random values in the encoder (a pooler may be fresh)."""
+    inside = f"{model.base_model_prefix}."
+    layers = f"{inside}{family_of(model.config.model_type).layers}."
+    unfit = [f"{name} is {tuple(a)} there, {tuple(b)} by config.json" for name, a, b in found["mismatched_keys"]]
+    unfit = [text for text in unfit if text.startswith(inside)]
+    unfit += [f"{name} is missing" for name in sorted(found["missing_keys"]) if name.startswith(layers)]
+    if unfit:
+        raise UserError(
+            f"its weights are not those of its config.json ({unfit[0]}; {len(unfit)} in all)",
+            source,
+            "save or download the model again",
+        )
 
 
 def _is_ticket_model(source: str) -> bool:
@@ -81,11 +111,12 @@ def _pruned(source: str) -> PreTrainedModel:
     config = config_of(source)
     kept = getattr(config, PRUNED_KEY)
     delattr(config, PRUNED_KEY)
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+    with torch.random.fork_rng():  # the random start, which the weights replace, is drawn from the caller's generator
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
     shrink(model, kept["heads"], [bool(keep) for keep in kept["ffn"]])
     try:
         model.load_state_dict(load_file(Path(source) / "model.safetensors"))
-    except (RuntimeError, OSError) as fault:
+    except (RuntimeError, OSError, SafetensorError) as fault:
         raise UserError(
             "the weights do not fit the units that config.json lists", source, "export the ticket again"
         ) from fault

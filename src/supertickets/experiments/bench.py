@@ -69,7 +69,12 @@ class Bench:
         """Fine-tune `model` on the seed's training examples."""
         with self.timed("training"):
             done = train(
-                model, self.splits.train, self._sweep.tokenizer, self._run.config.training, seed=self._run.seed
+                model,
+                self.splits.train,
+                self._sweep.tokenizer,
+                self._run.config.training,
+                seed=self._run.seed,
+                log_folder=self._sweep.run_folder(self._run) / "logs",
             )
         self._trained_examples += done.examples
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import Any
 
 from supertickets.errors import UserError
@@ -31,7 +33,15 @@ def executor(workers: int) -> Executor:
         limit_threads(threads)
         return InProcess()
     # spawn: a forked torch process inherits locked thread pools.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=limit_threads, initargs=(threads,))
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,))
+
+
+def _start_worker(threads: int) -> None:
+    """Give a worker its threads, and end it when its parent is gone: after `kill -9` it would wait for ever."""
+    parent = parent_process()
+    assert parent is not None
+    Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    limit_threads(threads)
 
 
 def default_workers() -> int:
@@ -54,7 +64,8 @@ def cores() -> int:
 
 
 def limit_threads(threads: int) -> None:
-    """Give torch this many threads: more than there are free cores makes it many times slower."""
+    """Give torch this many threads, or fewer where OMP_NUM_THREADS says so: too many make it many times slower."""
     import torch
 
-    torch.set_num_threads(threads)
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    torch.set_num_threads(min(threads, int(wanted)) if wanted.isdecimal() and int(wanted) else threads)

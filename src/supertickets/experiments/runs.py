@@ -9,8 +9,8 @@ from typing import Any
 
 from supertickets.config import Config, Kind
 
-# What names a sweep's extent, not one of its runs: a sweep may grow without recomputing any record.
-_EXTENT = {"seeds": None, "budget": None, "tickets.levels": None, "tickets.control_levels": None, "tickets.kinds": None}
+# What shapes no run's result: the sweep's extent, so that it may grow without recomputing, and logging.
+_SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "training.log_to"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def settings_of(config: Config) -> dict[str, Any]:
         for name, value in (values.items() if isinstance(values, dict) else [("", values)])
     }
     # The selection split's size follows from the number of seeds it is pooled over.
-    return {key: value for key, value in flat.items() if key not in _EXTENT} | {"selection.seeds": len(config.seeds)}
+    return {key: value for key, value in flat.items() if key not in _SHAPELESS} | {"selection.seeds": len(config.seeds)}
 
 
 def identity(config: Config) -> str:

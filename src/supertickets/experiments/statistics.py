@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from hashlib import sha256
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from scipy import stats
 
 from supertickets import seeding
@@ -159,24 +160,50 @@ def _check_same_examples(rows: Sequence[tuple[Record, ...]], split: Split) -> in
     return len(labels[0][0]) if split == "report" else sum(len(found[0]) for found in labels)
 
 
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions with their labels; two with the same content are equal, so that draws are scored once."""
+
+    predictions: Shaped[np.ndarray, "n ..."]
+    labels: Shaped[np.ndarray, " n"]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Predicted) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        parts = (str((x.shape, x.dtype)).encode() + x.tobytes() for x in (self.predictions, self.labels))
+        return sha256(b"".join(parts)).digest()
+
+
 def _scores_on_draws(
     task: Task, rows: Sequence[tuple[Record, ...]], split: Split, resamples: int, seed: int
 ) -> Float[np.ndarray, "R S"]:
     """Each row's score, or difference of scores, on every draw of examples; report draws are the same for all seeds."""
-    result = np.empty((resamples, len(rows)))
-    for s, row in enumerate(rows):
+    columns = []
+    for row in rows:
         purpose = "report examples" if split == "report" else f"selection examples of seed {row[0].seed}"
-        size = len(row[0].arrays[f"{split}_labels"])
-        counts = example_counts(size, resamples, seeding.derive(seed, purpose))
-        step = max(1, BLOCK // size)
-        for start in range(0, resamples, step):
-            weights = counts[start : start + step].astype(np.float64)
-            scores = [
-                metrics.resampled(task, r.arrays[f"{split}_predictions"], r.arrays[f"{split}_labels"], weights)
-                for r in row
-            ]
-            result[start : start + step, s] = scores[0] - scores[1] if len(row) == 2 else scores[0]
-    return result
+        stream = seeding.derive(seed, purpose)
+        sides = [Predicted(r.arrays[f"{split}_predictions"], r.arrays[f"{split}_labels"]) for r in row]
+        scores = [on_draws(task, side, resamples, stream) for side in sides]
+        columns.append(scores[0] - scores[1] if len(row) == 2 else scores[0])
+    return np.stack(columns, axis=1)
+
+
+@lru_cache(maxsize=256)
+def on_draws(task: Task, predicted: Predicted, resamples: int, seed: int) -> Float[np.ndarray, " R"]:
+    """The main score on every draw of the examples, in blocks that fit into memory; kept, as many rows ask for it."""
+    counts = example_counts(len(predicted.labels), resamples, seed)
+    step = max(1, BLOCK // len(predicted.labels))
+    blocks = (counts[start : start + step].astype(np.float64) for start in range(0, resamples, step))
+    scores = np.concatenate(
+        [metrics.resampled(task, predicted.predictions, predicted.labels, block) for block in blocks]
+    )
+    scores.setflags(write=False)
+    return scores
 
 
 @lru_cache(maxsize=8)

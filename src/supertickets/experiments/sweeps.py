@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from pathlib import Path
 
+from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.bench import Result
 from supertickets.experiments.plans import plan
@@ -23,6 +24,9 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     """
     runs = plan(sweep.config)
     missing = [run for run in runs if not _is_done(sweep, run)]
+    for run in runs:
+        if run not in missing:
+            Record.load(sweep.run_folder(run))  # a damaged record is told now, not after hours of training
     progress.plan(sum(map(cost, missing)), len(missing))
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
@@ -53,11 +57,19 @@ def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: 
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 run = running.pop(future)
-                future.result()
+                _result(future)
                 yield run, Record.load(sweep.run_folder(run))
     finally:
         for future in running:
             future.cancel()
+
+
+def _result(future: Future[None]) -> None:
+    try:
+        future.result()
+    except BrokenExecutor as fault:
+        what = "a worker process was killed, most often for lack of memory"
+        raise UserError(what, "--workers", "run the same command with fewer; what is finished is kept") from fault
 
 
 def _perform_and_save(run: Run, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,13 @@ from supertickets.config import Config
 from supertickets.data import files, splits
 from supertickets.data.batching import tokenise
 from supertickets.data.tasks import Task
-from supertickets.encoders.checkpoints import config_of, resolve
+from supertickets.encoders.checkpoints import resolve
+from supertickets.encoders.families import structures_of
 from supertickets.encoders.loading import load, load_tokenizer
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
 from supertickets.experiments.runs import Run, settings_of
+from supertickets.tickets.drawing import check_min_heads
 
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
@@ -37,6 +40,47 @@ class Splits:
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """What a config names, read and checked: data, cut to the examples in use, and the encoder's tokenizer.
+
+    `sha256` holds a checksum of the whole `data` and one of the `encoder`'s weights.
+    """
+
+    config: Config
+    loaded: files.Loaded
+    examples: dict[str, Dataset]
+    tokenizer: PreTrainedTokenizerBase
+    sha256: dict[str, str]
+
+    @classmethod
+    def read(cls, config: Config) -> Inputs:
+        """Read all of it and write nothing; raises UserError for whatever would fail later."""
+        model, tokenizer = load(resolve(config.encoder.name))
+        check_min_heads(config.tickets.min_heads, structures_of(model))
+        loaded = files.read(config.data)
+        limits = {"train": config.data.train_examples, "report": config.data.report_examples}
+        examples = {split: _cut(getattr(loaded, split), limit, loaded.task) for split, limit in limits.items()}
+        _held_out(examples["train"]["label"], config, loaded.task, config.seeds[0])
+        sha256 = {"data": loaded.sha256, "encoder": RewindPoint.of(model).sha256}
+        return cls(config, loaded, examples, tokenizer, sha256)
+
+    def put(self, folder: Path) -> Workspace:
+        """Tokenise once and write what runs need, `config.yaml` last: it makes the folder this config's.
+
+        Keeps what is there already. Raises UserError when the folder belongs to another config or to
+        data or an encoder that has changed since.
+        """
+        _check_owner(folder, self.config, self.sha256)
+        for split, examples in self.examples.items():
+            tokenise(examples, self.tokenizer, self.config.encoder.max_length, folder / CACHE / split)
+        about = {"task": asdict(self.loaded.task), "sizes": self.loaded.sizes, "notes": self.loaded.notes}
+        about |= {"sha256": self.sha256["data"], "encoder_sha256": self.sha256["encoder"]}
+        storage.write_json(folder / DATA_FILE, about)
+        storage.write_text(folder / CONFIG_FILE, settings.dump(self.config))
+        return Workspace.open(folder)
+
+
+@dataclass(frozen=True)
 class Workspace:
     """One sweep's folder, its config and its task; `prepare` makes it, `open` reads it."""
 
@@ -46,30 +90,8 @@ class Workspace:
 
     @classmethod
     def prepare(cls, folder: Path, config: Config) -> Workspace:
-        """Check encoder and data, tokenise once, and write what runs need; keeps what is there already.
-
-        Raises UserError for bad data or encoder, and when the folder belongs to another config or to
-        data that has changed since.
-        """
-        _check_owner(folder, config)
-        source = resolve(config.encoder.name)
-        config_of(source)
-        loaded = files.read(config.data)
-        known = folder / DATA_FILE
-        if known.exists() and storage.read_json(known)["sha256"] != loaded.sha256:
-            raise UserError("the data has changed since this sweep began", str(folder), "choose another --out folder")
-        tokenizer = load_tokenizer(source)
-        for split, examples, limit in (
-            ("train", loaded.train, config.data.train_examples),
-            ("report", loaded.report, config.data.report_examples),
-        ):
-            kept = examples if limit is None else examples.select(_subsample(examples, limit, loaded.task))
-            tokenise(kept, tokenizer, config.encoder.max_length, folder / CACHE / split)
-        storage.write_json(
-            known, {"task": asdict(loaded.task), "sizes": loaded.sizes, "notes": loaded.notes, "sha256": loaded.sha256}
-        )
-        storage.write_text(folder / CONFIG_FILE, settings.dump(config))
-        return cls.open(folder)
+        """Read and check encoder and data, and put what runs need into the folder; raises UserError."""
+        return Inputs.read(config).put(folder)
 
     @classmethod
     def open(cls, folder: Path) -> Workspace:
@@ -100,10 +122,7 @@ class Workspace:
         """The seed's own train and selection examples, and the report examples that all seeds share."""
         train = load_from_disk(str(self.folder / CACHE / "train"))
         report = load_from_disk(str(self.folder / CACHE / "report"))
-        size = splits.selection_size(len(train), len(self.config.seeds), self.config.selection, self.task.classes)
-        rest, held_out = splits.split_selection(
-            np.asarray(train["labels"]), size, seed, self.task.kind == "classification"
-        )
+        rest, held_out = _held_out(train["labels"], self.config, self.task, seed)
         return Splits(train.select(rest), train.select(held_out), report)
 
     def rewind_point(self, seed: int) -> RewindPoint:
@@ -122,13 +141,21 @@ class Workspace:
         return self.folder / "tickets" / run.name
 
 
-def _subsample(examples: Dataset, limit: int, task: Task) -> np.ndarray:
+def _cut(examples: Dataset, limit: int | None, task: Task) -> Dataset:
+    if limit is None:
+        return examples
     # Seed 0 always: all seeds of a sweep, and all sweeps of a task, share the same subset.
-    return splits.subsample(np.asarray(examples["label"]), limit, 0, task.kind == "classification")
+    return examples.select(splits.subsample(np.asarray(examples["label"]), limit, 0, task.kind == "classification"))
 
 
-def _check_owner(folder: Path, config: Config) -> None:
-    if not (folder / CONFIG_FILE).exists():
+def _held_out(labels: Any, config: Config, task: Task, seed: int) -> tuple[splits.Indices, splits.Indices]:
+    """Indices that the seed trains on, and those that it chooses by."""
+    size = splits.selection_size(len(labels), len(config.seeds), config.selection, task.classes)
+    return splits.split_selection(np.asarray(labels), size, seed, task.kind == "classification")
+
+
+def _check_owner(folder: Path, config: Config, sha256: Mapping[str, str]) -> None:
+    if not (folder / CONFIG_FILE).exists():  # whatever else is there was left by a preparation that failed
         return
     theirs, ours = settings_of(settings.load(folder / CONFIG_FILE)), settings_of(config)
     changed = [
@@ -138,3 +165,9 @@ def _check_owner(folder: Path, config: Config) -> None:
         raise UserError(
             f"this folder belongs to another config ({'; '.join(changed)})", str(folder), "choose another --out folder"
         )
+    known = storage.read_json(folder / DATA_FILE)
+    for what, key in (("data", "sha256"), ("encoder", "encoder_sha256")):
+        if known.get(key, sha256[what]) != sha256[what]:
+            raise UserError(
+                f"the {what} has changed since this sweep began", str(folder), "choose another --out folder"
+            )

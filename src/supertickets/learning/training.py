@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from supertickets import seeding
 from supertickets.config import TrainingConfig
 from supertickets.data.batching import collator
 from supertickets.data.sampling import LengthBuckets
+from supertickets.errors import UserError
 from supertickets.learning.optimisers import OPTIMISERS
 
 
@@ -42,8 +44,10 @@ def train(
     """Fine-tune `model` in place on tokenised examples.
 
     Batch order and dropout depend on `seed` alone, and the batch order not on the model, so a full
-    model and its tickets see the same batches. With `log_folder`, TensorBoard events go there.
+    model and its tickets see the same batches. Logs that `config.log_to` asks for go to
+    `log_folder`; raises UserError when a tracker's package is not installed.
     """
+    _check_trackers(config)
     with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng():
         trainer = TicketTrainer(
             model=model,
@@ -89,6 +93,12 @@ class TicketTrainer(Trainer):
         return self.optimizer
 
 
+def _check_trackers(config: TrainingConfig) -> None:
+    missing = [name for name in config.log_to if find_spec(name) is None]
+    if missing:
+        raise UserError(f"{', '.join(missing)} is not installed", "training.log_to", f"pip install {' '.join(missing)}")
+
+
 def _unwrap(model: PreTrainedModel) -> None:
     """Take off the autocast that accelerate leaves on the forward pass: what follows, scoring too, runs in fp32."""
     for name in ("_original_forward", "forward"):
@@ -105,7 +115,7 @@ def bf16_pays() -> bool:
 def _arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path | None) -> TrainingArguments:
     bf16 = config.precision == "bf16" or (config.precision == "auto" and bf16_pays())
     return TrainingArguments(
-        output_dir=scratch,
+        output_dir=str(log_folder) if config.log_to and log_folder is not None else scratch,
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation,
@@ -117,9 +127,9 @@ def _arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path
         use_cpu=not torch.cuda.is_available(),
         seed=seeding.derive(seed, "training"),
         save_strategy="no",
-        logging_strategy="no" if log_folder is None else "steps",
+        logging_strategy="steps" if config.log_to else "no",
         logging_steps=10,
-        report_to="none" if log_folder is None else "tensorboard",
+        report_to=list(config.log_to) or "none",
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         label_names=["labels"],

@@ -89,13 +89,14 @@ def _sweep(config: Config, folder: Path, workers: int | None, progress: Progress
     from supertickets.experiments.executors import check_workers, default_workers, executor
     from supertickets.experiments.outcome import choose
     from supertickets.experiments.sweeps import run_missing
-    from supertickets.experiments.workspace import Workspace
+    from supertickets.experiments.workspace import Inputs
     from supertickets.workflows.reporting import conclude_and_report
 
     workers = default_workers() if workers is None else check_workers(workers)
+    progress.say("preparing the data")
+    inputs = Inputs.read(config)  # before the lock, which makes the folder: bad input leaves none behind
     with storage.sweep_lock(folder):
-        progress.say("preparing the data")
-        prepared = Workspace.prepare(folder, config)
+        prepared = inputs.put(folder)
         with executor(workers) as pool:
             records = run_missing(prepared, pool, workers, progress)
             run = super_run(prepared, records, choose(records).sparsity)

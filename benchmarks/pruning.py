@@ -1,0 +1,69 @@
+"""What it costs to cut a base-size encoder down to half its units, and how much faster it then runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification, BertConfig, MPNetConfig, PreTrainedConfig, PreTrainedModel
+
+from benchmarks.figures import Figure
+from benchmarks.measuring import Say, in_turns, seconds
+from supertickets.encoders.families import structures_of
+from supertickets.encoders.pruning import prune
+from supertickets.tickets.importance import Importance
+from supertickets.tickets.masks import Mask
+
+BASE: dict[str, Callable[..., PreTrainedConfig]] = {"bert": BertConfig, "mpnet": MPNetConfig}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Layers of the random models (12: base size), share of units dropped, timed batch and repetitions."""
+
+    layers: int = 12
+    sparsity: float = 0.5
+    batch_size: int = 8
+    length: int = 128
+    rounds: int = 9
+
+
+QUICK = Settings(layers=2, batch_size=2, length=32, rounds=3)
+
+
+def measure(settings: Settings, say: Say) -> dict[str, Figure]:
+    """Seconds of prune() itself, and the full model's inference time over the pruned one's (fp32)."""
+    figures = {}
+    for name, config in BASE.items():
+        full = AutoModelForSequenceClassification.from_config(config(num_hidden_layers=settings.layers)).eval()
+        mask = half(full, settings.sparsity)
+        copies = [copy.deepcopy(full) for _ in range(settings.rounds)]
+        times = [seconds(lambda each=each: prune(each, mask)) for each in copies]  # type: ignore[misc]
+        pruned, tokens = copies.pop(), torch.full((settings.batch_size, settings.length), 5)
+        del copies
+        taken = in_turns(
+            {f"{name} full": lambda: infer(full, tokens), f"{name} pruned": lambda: infer(pruned, tokens)},
+            settings.rounds,
+            say,
+        )
+        figures[f"{name} base, seconds of prune()"] = Figure.of(times, better="lower")
+        figures[f"{name} base, full / pruned inference time"] = Figure.of(
+            (taken[f"{name} full"] / taken[f"{name} pruned"]).tolist()
+        )
+    return figures
+
+
+@torch.inference_mode()
+def infer(model: PreTrainedModel, tokens: torch.Tensor) -> None:
+    """One forward pass."""
+    model(input_ids=tokens)
+
+
+def half(model: PreTrainedModel, sparsity: float) -> Mask:
+    """A winning ticket by random importance, so that layers end up uneven, as real ones do."""
+    structures, rng = structures_of(model), np.random.default_rng(0)
+    importance = Importance(structures, rng.random(structures.heads.shape), rng.random(structures.ffn.shape))
+    return Mask.winning(importance, sparsity)
