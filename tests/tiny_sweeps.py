@@ -33,7 +33,8 @@ def write_films(folder: Path, *, train: int = 40, report: int = 12) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in (("train", train), ("test", report)):
         lines = [
-            f"the {name} movie {row} was {('good', 'bad')[row // 2 % 2]},{('no', 'yes')[row % 2]}" for row in range(rows)
+            f"the {name} movie {row} was {('good', 'bad')[row // 2 % 2]},{('no', 'yes')[row % 2]}"
+            for row in range(rows)
         ]
         (folder / f"{name}.csv").write_text("\n".join(["review,stars", *lines]) + "\n", encoding="utf-8")
     return folder

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_sweeps import config_of, run_all, write_films
 
 from supertickets.config import Config
 from supertickets.experiments.records import Record
 from supertickets.experiments.workspace import Workspace
+from tiny_sweeps import config_of, run_all, write_films
 
 
 @pytest.fixture(scope="session")

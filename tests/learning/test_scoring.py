@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import numpy as np
@@ -21,7 +22,7 @@ from supertickets.encoders.families import structures_of
 from supertickets.encoders.gating import Gating, open_gates
 from supertickets.encoders.pruning import prune
 from supertickets.errors import UserError
-from supertickets.learning.scoring import SCORERS, score
+from supertickets.learning.scoring import SCORERS, Batch, score
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask
 
@@ -171,6 +172,20 @@ def test_dropout_is_off_while_scoring() -> None:
 def test_table_holds_every_scorer_of_the_config() -> None:
     """The config's names and the table's keys are the same."""
     assert set(SCORERS) == set(get_args(ScorerName))
+
+
+def test_a_function_of_the_users_own_scores() -> None:
+    """A scorer that is no row of the table gets the model in evaluation mode, the batches and the seed."""
+    model = build("bert").train()
+
+    def first_heads(scored: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Importance:
+        assert not scored.training and seed == 3 and len(list(batches)) == 1
+        structures = structures_of(scored)
+        heads = np.tile(np.arange(4.0)[::-1], (3, 1))
+        return Importance(structures, heads, np.ones(structures.ffn.shape))
+
+    mask = Mask.winning(score(model, [batch()], scorer=first_heads, seed=3), 0.5)
+    assert mask.heads.tolist() == 3 * [[True, True, False, False]]
 
 
 def test_no_batches_and_no_labels_are_refused() -> None:

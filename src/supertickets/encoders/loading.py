@@ -127,11 +127,12 @@ def _pruned(source: str) -> PreTrainedModel:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without transformers' table of missing weights: a fresh head is meant, not a fault."""
-    before = logging.get_verbosity()
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
-        logging.enable_progress_bar()
+        if bars:
+            logging.enable_progress_bar()

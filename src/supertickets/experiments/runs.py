@@ -49,7 +49,7 @@ class TicketRun:
     @property
     def name(self) -> str:
         """Folder name: kind, level, seed and the hash of the settings."""
-        return f"{self.kind}-{self.sparsity:g}-s{self.seed}-{identity(self.config)}"
+        return f"{self.kind}-{self.sparsity}-s{self.seed}-{identity(self.config)}"
 
 
 Run = TuneRun | TicketRun

@@ -27,7 +27,7 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     for run in runs:
         if run not in missing:
             Record.load(sweep.run_folder(run))  # a damaged record is told now, not after hours of training
-    progress.plan(sum(map(cost, missing)), len(missing))
+    progress.plan(sum(map(cost, missing), 0.0), len(missing))
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
     for run, record in _execute(sweep, missing, pool, workers):

@@ -23,17 +23,18 @@ Scorer = Callable[[PreTrainedModel, Iterable[Batch], int], Importance]
 
 
 def score(
-    model: PreTrainedModel, dataloader: Iterable[Batch], *, scorer: ScorerName = "as_described", seed: int = 0
+    model: PreTrainedModel, dataloader: Iterable[Batch], *, scorer: ScorerName | Scorer = "as_described", seed: int = 0
 ) -> Importance:
     """Importance of every head (L, H) and FFN sublayer (L, 1) of a tuned model, raw (not normalised).
 
     Batches are mappings of tensors with labels, as any `AutoModelFor...` head takes them. The model
-    is scored in evaluation mode, without dropout, and is left as it was. Raises UserError when there
-    is no batch, or no labels. Paper: section 3, importance score.
+    is scored in evaluation mode, without dropout, and is left as it was. `scorer` is a name of the
+    table SCORERS, or a function of your own: (model, batches, seed) -> Importance. Raises UserError
+    when there is no batch, or no labels. Paper: section 3, importance score.
     """
     structures_of(model)  # refuses unknown families and pruned models before any work
     with _frozen(model):
-        return SCORERS[scorer](model, dataloader, seed)
+        return (SCORERS[scorer] if isinstance(scorer, str) else scorer)(model, dataloader, seed)
 
 
 def as_described(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Importance:

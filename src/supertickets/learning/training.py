@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from torch.optim import Optimizer
@@ -48,7 +52,7 @@ def train(
     `log_folder`; raises UserError when a tracker's package is not installed.
     """
     _check_trackers(config)
-    with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng():
+    with tempfile.TemporaryDirectory() as scratch, _generators_kept():
         trainer = TicketTrainer(
             model=model,
             args=_arguments(config, seed, scratch, log_folder),
@@ -91,6 +95,18 @@ class TicketTrainer(Trainer):
             ]
             self.optimizer = OPTIMISERS[self._training_config.optimiser](groups, self._training_config.learning_rate)
         return self.optimizer
+
+
+@contextmanager
+def _generators_kept() -> Iterator[None]:
+    """The global generators of Python, NumPy and torch, all of which the Trainer seeds, as they were before."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def _check_trackers(config: TrainingConfig) -> None:

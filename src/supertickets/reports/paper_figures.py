@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from supertickets import storage
-from supertickets.reports.figures import phase_spans
+from supertickets.reports.figures import MARGIN, phase_spans
 from supertickets.reports.findings import Findings
 from supertickets.reports.style import FAINT, INK, KINDS, PHASE_SHADES
 
@@ -59,9 +59,8 @@ def curve(findings: Findings) -> Figure | None:
         axes.annotate(
             phase, ((start + stop) / 2, 0.99), xycoords=("data", "axes fraction"), ha="center", va="top", color=FAINT
         )
-    for kind, rows in levels.groupby("kind"):
-        style = KINDS[str(kind)]
-        rows = rows.sort_values("weights_encoder")
+    for kind in dict.fromkeys(levels["kind"]):
+        style, rows = KINDS[kind], levels[levels["kind"] == kind].sort_values("weights_encoder")
         x, mean, std = 100 * rows["weights_encoder"], 100 * rows["report"], 100 * rows["report_std"]
         if kind == "full":
             axes.axhspan(float((mean - std).iloc[0]), float((mean + std).iloc[0]), color=INK, alpha=0.08, linewidth=0)
@@ -91,7 +90,7 @@ def curve(findings: Findings) -> Figure | None:
             label="super ticket",
             zorder=5,
         )
-    axes.invert_xaxis()
+    axes.set_xlim(101, 100 * float(levels["weights_encoder"].min()) - MARGIN)
     axes.set_xlabel("encoder weights remaining (%)")
     axes.set_ylabel("score (× 100)")
     figure.legend(loc="outside upper left", ncols=2)

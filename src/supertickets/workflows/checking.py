@@ -53,20 +53,20 @@ class Checked:
         return aligned(f"{self.file} is sound", rows)
 
 
-def check(file: Path, set: Sequence[str] = ()) -> Checked:
+def check(file: Path | str, set: Sequence[str] = ()) -> Checked:
     """Check a config, the data and the encoder it names, and say what a sweep would do.
 
     Raises UserError for anything a sweep would refuse.
     """
     from supertickets.data import files
 
-    config = settings.load(file, set)
+    config = settings.load(Path(file), set)
     loaded = files.read(config.data)
     structures = _structures(config, loaded.task.classes)
     train, selection, report = _sizes(config, loaded)
     notes = (loaded.task.note, *map(str, loaded.notes))
     return Checked(
-        file=file,
+        file=Path(file),
         config=config,
         task=loaded.task.name,
         labels=loaded.task.labels,

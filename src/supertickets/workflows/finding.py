@@ -33,17 +33,17 @@ class Found:
 def find(
     task: str | None = None,
     *,
-    data: Path | None = None,
+    data: Path | str | None = None,
     train: str | None = None,
     test: str | None = None,
     text: str | None = None,
     text_pair: str | None = None,
     label: str | None = None,
     encoder: str | None = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
     budget: Budget | None = None,
     workers: int | None = None,
-    config: Path | None = None,
+    config: Path | str | None = None,
     set: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Found:
@@ -66,22 +66,22 @@ def find(
         "budget": budget,
     }
     embedded = task is None and train is None and config is None
-    chosen = settings.load(config, set, base=DEMO if embedded else None, flags=flags)
-    folder = out or Path("runs") / (chosen.data.task or "own")
-    return _sweep(chosen, folder, workers, progress or Silent())
+    file = None if config is None else Path(config)
+    chosen = settings.load(file, set, base=DEMO if embedded else None, flags=flags)
+    return _sweep(chosen, Path(out or Path("runs") / (chosen.data.task or "own")), workers, progress or Silent())
 
 
 def sweep(
-    file: Path,
+    file: Path | str,
     *,
-    out: Path | None = None,
+    out: Path | str | None = None,
     workers: int | None = None,
     set: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Found:
     """The same from a config file (`supertickets init` writes one); `out` defaults to runs/<file's name>."""
-    chosen = settings.load(file, set)
-    return _sweep(chosen, out or Path("runs") / file.stem, workers, progress or Silent())
+    chosen = settings.load(Path(file), set)
+    return _sweep(chosen, Path(out or Path("runs") / Path(file).stem), workers, progress or Silent())
 
 
 def _sweep(config: Config, folder: Path, workers: int | None, progress: Progress) -> Found:

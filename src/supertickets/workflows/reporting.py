@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 CONFIG_FILE, DATA_FILE, SPEED_FILE, OUTCOME_FILE = "config.yaml", "data.json", "speedup.json", "outcome.json"
 
 
-def report(folder: Path) -> Path:
+def report(folder: Path | str) -> Path:
     """Write report.html, figures/*.svg and outcome.json from a sweep's records; returns the page's path.
 
     An unfinished sweep gets a page that says what is missing. Raises UserError when the folder is no
     sweep's, or a record in it is damaged.
     """
-    _, page = _report(folder)
+    _, page = _report(Path(folder))
     return page
 
 
@@ -47,7 +47,6 @@ def _report(folder: Path) -> tuple[Findings, Path]:
     from supertickets.reports.page import write_page
     from supertickets.reports.paper_figures import write_figures
 
-    folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(
             "this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find"

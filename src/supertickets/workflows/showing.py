@@ -40,11 +40,12 @@ class Shown:
         return aligned(f"{self.kind} {self.path}", [*self.rows, ("missing", missing)])
 
 
-def show(path: Path) -> Shown:
+def show(path: Path | str) -> Shown:
     """Say what lies at `path`: a ticket's, a run's or a sweep's folder, or the file that makes it one.
 
     Raises UserError when it is none of these, or damaged.
     """
+    path = Path(path)
     if not path.exists():
         raise UserError("no such file or folder", str(path))
     folder = path if path.is_dir() else path.parent
@@ -170,7 +171,8 @@ def _cost(seconds: Mapping[str, float]) -> str:
 
 
 def _origin(provenance: Mapping[str, object]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in provenance.items() if isinstance(value, str) and value)
+    texts = {key: value for key, value in provenance.items() if isinstance(value, str) and value}
+    return ", ".join(f"{key} {value if len(value) < 40 else value[:12]}" for key, value in texts.items())
 
 
 def _bits(kept: Bool[np.ndarray, " N"]) -> str:

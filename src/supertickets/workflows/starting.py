@@ -17,8 +17,9 @@ _INTRODUCTION = """\
 """
 
 
-def init(out: Path = Path("supertickets.yaml")) -> Path:
+def init(out: Path | str = Path("supertickets.yaml")) -> Path:
     """Write a commented config with every setting, and return where it is; raises UserError when `out` exists."""
+    out = Path(out)
     if out.exists() or out.is_symlink():
         raise UserError("exists already", str(out), "give another name, or move it away")
     storage.write_text(out, _INTRODUCTION.format(name=out) + settings.commented(settings.load()))

@@ -1,0 +1,86 @@
+"""The README's examples run as they stand, and its numbers are those of the kept results."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from small_models import batch, build
+
+from supertickets.tickets.masks import Mask
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def example(name: str) -> str:
+    """The code block below a marker."""
+    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", README, re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+def make_results() -> ModuleType:
+    """docs/make_results.py as a module."""
+    spec = importlib.util.spec_from_file_location("make_results", ROOT / "docs" / "make_results.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_numbers_quote_the_kept_results() -> None:
+    """Making the table and the sentence anew from results/ changes nothing."""
+    module = make_results()
+    assert module.filled(README, module.kept_results()) == README
+
+
+def test_every_picture_and_link_is_there() -> None:
+    """Each relative link of the README names a file or folder of the repository."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert len(links) > 8
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_pieces_example_runs() -> None:
+    """The low-level example trains nothing by itself, prunes the model and gives it its pretrained weights."""
+    model = build("bert")
+    pretrained = model.classifier.weight.clone()
+
+    class Trainer:
+        evaluated = 0
+
+        def train(self) -> None:
+            with torch.no_grad():
+                model.classifier.weight.add_(1)
+
+        def evaluate(self) -> None:
+            self.evaluated += 1
+
+    names: dict[str, Any] = {"model": model, "trainer": Trainer(), "dataloader": [batch()]}
+    exec(example("pieces"), names)
+    mask, ticket = names["mask"], names["ticket"]
+    assert isinstance(mask, Mask) and names["trainer"].evaluated == 1
+    assert sum(mask.heads_per_layer) == 12 - 3
+    assert torch.equal(ticket.classifier.weight, pretrained)
+    assert ticket.bert.encoder.layer[0].attention.self.query.out_features == 8 * mask.heads_per_layer[0]
+
+
+def test_find_example_runs(tiny_bert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five lines of Python give the sentence and a model; the budget is turned down for the test."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{text},{label}" for text, label in 40 * [("a good film", "like"), ("the plot is dull", "hate")]]
+    for name in ("train.csv", "test.csv"):
+        Path(name).write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
+    Path("my-bert").symlink_to(tiny_bert_folder)
+    code = example("find").replace('out="runs/mine")', 'out="runs/mine", budget="smoke", workers=1)')
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert "% of the weights" in names["found"].sentence
+    assert names["model"].config.num_labels == 2
+    assert (Path("runs/mine") / "report.html").is_file()
