@@ -77,9 +77,9 @@ class Result:
         """A result measured just now, on this machine, by this commit."""
         return cls(name, figures, settings, **provenance.collect())
 
-    def save(self, folder: Path = FOLDER) -> Path:
+    def save(self, folder: Path | None = None) -> Path:
         """Write `NAME.json`, replacing an older measurement."""
-        path = folder / f"{self.name}.json"
+        path = (folder or FOLDER) / f"{self.name}.json"
         storage.write_json(path, asdict(self))
         return path
 
@@ -93,6 +93,6 @@ class Result:
             raise UserError(f"not a benchmark's result ({fault})", str(path), "measure it anew") from fault
 
 
-def kept(folder: Path = FOLDER) -> list[Result]:
+def kept(folder: Path | None = None) -> list[Result]:
     """Every kept result, in the order of their names."""
-    return [Result.load(path) for path in sorted(folder.glob("*.json"))]
+    return [Result.load(path) for path in sorted((folder or FOLDER).glob("*.json"))]

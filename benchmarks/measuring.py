@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Float
 
 from supertickets import seeding
 from supertickets.experiments.statistics import widening
@@ -38,36 +37,24 @@ def in_turns(candidates: Mapping[str, Callable[[], object]], rounds: int, say: S
     return times
 
 
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Give torch this many threads inside the block."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def score_difference(
-    ours: Bool[np.ndarray, "runs examples"], theirs: Bool[np.ndarray, "runs examples"]
+    ours: Float[np.ndarray, "seeds examples"], theirs: Float[np.ndarray, "seeds examples"]
 ) -> tuple[float, np.ndarray]:
-    """Mean accuracy of our runs less theirs, in points, and 2000 bootstrap draws of it over runs and examples.
+    """Mean accuracy of our models less theirs, in points, and 2000 bootstrap draws of it over seeds and examples.
 
-    Row i of both is the same run (seed, and ticket) done both ways, on the same examples. As in
-    `supertickets.experiments.statistics`: the same drawn examples for all, plus the runs' deviations
-    from their mean, drawn and widened.
+    An entry says whether the seed's model is right about the example (or the share of its models that
+    are). As in `supertickets.experiments.statistics`: the same drawn examples for all seeds, plus the
+    seeds' deviations from their mean, drawn and widened; models of one seed share head and batch order,
+    so they do not count as independent.
     """
-    gaps = ours.astype(np.float64) - theirs
-    runs, examples = gaps.shape
+    gaps = np.asarray(ours, dtype=np.float64) - theirs
+    seeds, examples = gaps.shape
     rng = seeding.generator(0, "benchmark bootstrap")
     counts = rng.multinomial(examples, np.full(examples, 1 / examples), size=DRAWS)
     over_examples = counts @ gaps.mean(axis=0) / examples
-    per_run = gaps.mean(axis=1)
-    over_runs = (per_run - per_run.mean())[rng.integers(runs, size=(DRAWS, runs))].mean(axis=1)
-    return 100 * float(per_run.mean()), 100 * (over_examples + widening(runs) * over_runs)
+    per_seed = gaps.mean(axis=1)
+    over_seeds = (per_seed - per_seed.mean())[rng.integers(seeds, size=(DRAWS, seeds))].mean(axis=1)
+    return 100 * float(per_seed.mean()), 100 * (over_examples + widening(seeds) * over_seeds)
 
 
 def quantiles(draws: np.ndarray, *shares: float) -> tuple[float, ...]:

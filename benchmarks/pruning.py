@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from supertickets.encoders.pruning import prune
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask
 
+TASK = None
 BASE: dict[str, Callable[..., PreTrainedConfig]] = {"bert": BertConfig, "mpnet": MPNetConfig}
 
 
@@ -36,24 +38,28 @@ QUICK = Settings(layers=2, batch_size=2, length=32, rounds=3)
 
 def measure(settings: Settings, say: Say) -> dict[str, Figure]:
     """Seconds of prune() itself, and the full model's inference time over the pruned one's (fp32)."""
-    figures = {}
-    for name, config in BASE.items():
-        full = AutoModelForSequenceClassification.from_config(config(num_hidden_layers=settings.layers)).eval()
-        mask = half(full, settings.sparsity)
-        copies = [copy.deepcopy(full) for _ in range(settings.rounds)]
-        times = [seconds(lambda each=each: prune(each, mask)) for each in copies]  # type: ignore[misc]
-        pruned, tokens = copies.pop(), torch.full((settings.batch_size, settings.length), 5)
-        del copies
-        taken = in_turns(
-            {f"{name} full": lambda: infer(full, tokens), f"{name} pruned": lambda: infer(pruned, tokens)},
-            settings.rounds,
-            say,
-        )
+    figures: dict[str, Figure] = {}
+    for name, family in BASE.items():
+        say(f"{name} base")
+        times, ratios = _one(family(num_hidden_layers=settings.layers), settings, say)
         figures[f"{name} base, seconds of prune()"] = Figure.of(times, better="lower")
-        figures[f"{name} base, full / pruned inference time"] = Figure.of(
-            (taken[f"{name} full"] / taken[f"{name} pruned"]).tolist()
-        )
+        figures[f"{name} base, full / pruned inference time"] = Figure.of(ratios)
     return figures
+
+
+def _one(config: PreTrainedConfig, settings: Settings, say: Say) -> tuple[list[float], list[float]]:
+    full = AutoModelForSequenceClassification.from_config(config).eval()
+    mask = ticket(full, settings.sparsity)
+    times = []
+    for _ in range(settings.rounds):
+        pruned = copy.deepcopy(full)
+        times.append(seconds(partial(prune, pruned, mask)))
+    tokens = torch.full((settings.batch_size, settings.length), 5)
+    work = {"full": partial(infer, full, tokens), "pruned": partial(infer, pruned, tokens)}
+    for warm_up in work.values():
+        warm_up()
+    taken = in_turns(work, settings.rounds, say)
+    return times, (taken["full"] / taken["pruned"]).tolist()
 
 
 @torch.inference_mode()
@@ -62,7 +68,7 @@ def infer(model: PreTrainedModel, tokens: torch.Tensor) -> None:
     model(input_ids=tokens)
 
 
-def half(model: PreTrainedModel, sparsity: float) -> Mask:
+def ticket(model: PreTrainedModel, sparsity: float) -> Mask:
     """A winning ticket by random importance, so that layers end up uneven, as real ones do."""
     structures, rng = structures_of(model), np.random.default_rng(0)
     importance = Importance(structures, rng.random(structures.heads.shape), rng.random(structures.ffn.shape))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedModel
 
@@ -13,6 +13,9 @@ from benchmarks.workplace import config_for, sst2_or_reviews, workplace
 from supertickets.data.batching import LengthOrderedBatches, collator
 from supertickets.experiments.bench import SCORING_BATCH
 from supertickets.learning.scoring import Batch, score
+
+DATA = sst2_or_reviews()
+TASK = DATA.task
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,15 @@ QUICK = Settings(examples=32, rounds=3)
 
 def measure(settings: Settings, say: Say) -> dict[str, Figure]:
     """Ratio of the importance pass to the plain pass over the same batches, in evaluation mode and fp32."""
-    data = sst2_or_reviews(2 * settings.examples, 64)
+    data = replace(DATA, train_examples=2 * settings.examples, report_examples=64)
     with workplace(config_for(data, settings.encoder)) as sweep:
         examples = sweep.splits(0).train.select(range(settings.examples))
         batches = [batch for _, batch in LengthOrderedBatches(examples, collator(sweep.tokenizer), SCORING_BATCH)]
         model = sweep.rewind_point(0).model().eval()
-    work = {"plain": lambda: plain_pass(model, batches), "importance": lambda: score(model, batches)}
+    work: dict[str, Callable[[], object]] = {
+        "plain": lambda: plain_pass(model, batches),
+        "importance": lambda: score(model, batches),
+    }
     for warm_up in work.values():
         warm_up()
     times = in_turns(work, settings.rounds, say)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from supertickets.experiments.workspace import Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.training import train
 
+DATA = sst2_or_reviews()
+TASK = DATA.task
 BATCH = 32
 LENGTH = 128
 PADDED, DYNAMIC, FP32, BF16 = "Trainer, padded to 128", "Trainer, dynamic padding", "ours, fp32", "ours, bf16"
@@ -48,7 +50,7 @@ QUICK = Settings(
 def measure(settings: Settings, say: Say) -> dict[str, Figure]:
     """Ratios of examples per second, round by round, and what bf16 does to the scores."""
     most = max(settings.examples, settings.score_examples)
-    data = sst2_or_reviews(2 * most, settings.report_examples)
+    data = replace(DATA, train_examples=2 * most, report_examples=settings.report_examples)
     with workplace(config_for(data, settings.encoder, seeds=settings.seeds)) as sweep:
         speeds = _speeds(sweep, settings, say)
         gap, draws = score_difference(*_correct_by_precision(sweep, settings, say))
@@ -120,6 +122,6 @@ def _correct_by_precision(sweep: Workspace, settings: Settings, say: Say) -> tup
             )
             train(model, examples, sweep.tokenizer, recipe, seed=seed)
             guesses = predict(model, splits.report, sweep.tokenizer).argmax(axis=1)
-            rows.append(guesses == np.asarray(splits.report["labels"]))
+            rows.append((guesses == np.asarray(splits.report["labels"])).astype(np.float64))
         say(f"seed {seed}: " + ", ".join(f"{name} {100 * rows[-1].mean():.1f} %" for name, rows in right.items()))
     return np.stack(right["bf16"]), np.stack(right["fp32"])

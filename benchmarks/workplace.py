@@ -21,12 +21,11 @@ def workplace(config: Config) -> Iterator[Workspace]:
         yield Workspace.prepare(Path(folder), config)
 
 
-def sst2_or_reviews(train_examples: int, report_examples: int) -> DataConfig:
+def sst2_or_reviews() -> DataConfig:
     """SST-2 where GLUE's files are (`$SUPERTICKETS_GLUE`, or `../shared/glue`), else the embedded movie reviews."""
     glue = Path(os.environ.get("SUPERTICKETS_GLUE") or ROOT.parent / "shared" / "glue")
     known = (glue / "SST-2").is_dir() or (glue / "sst2").is_dir()
-    task, folder = ("sst2", str(glue)) if known else ("movie-reviews", None)
-    return DataConfig(task, folder, train_examples=train_examples, report_examples=report_examples)
+    return DataConfig("sst2", str(glue)) if known else DataConfig("movie-reviews")
 
 
 def config_for(

@@ -112,7 +112,7 @@ _MUST_BE = {
 
 def _follows(error: Any) -> bool:
     """Whether a list is called too short only because some of its items are faulty themselves."""
-    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+    return error["type"] == "too_short" and bool(len(error["input"]) >= error["ctx"]["min_length"])
 
 
 def _fault(error: Any) -> Fault:

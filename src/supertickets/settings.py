@@ -110,8 +110,9 @@ def _read_file(file: Path) -> Layer:
     if not isinstance(placed.value, dict | None):
         raise UserError("holds no settings", f"{name}:1:1", "write lines such as `budget: laptop`")
     # `tickets:` with nothing but comments below it is an empty section, as in the file that `init` writes
-    empty = {key: {} for key, value in (placed.value or {}).items() if value is None and key in sections()}
-    return Layer((placed.value or {}) | empty, name, placed)
+    given: dict[str, Any] = placed.value or {}
+    values = {key: {} if value is None and key in sections() else value for key, value in given.items()}
+    return Layer(values, name, placed)
 
 
 def _read_override(text: str) -> Layer:

@@ -19,7 +19,7 @@ from supertickets.cli import app as module
 from supertickets.cli.app import app, main
 from supertickets.config import Config
 
-VERBS: dict[str, Any] = {command.callback.__name__: command.callback for command in app.registered_commands}
+VERBS: dict[str, Any] = {f.__name__: f for f in (command.callback for command in app.registered_commands) if f}
 SETTINGS = {
     "task": ("data", "task"),
     "data": ("data", "folder"),

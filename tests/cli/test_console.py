@@ -17,7 +17,8 @@ import pytest
 from supertickets.cli import console
 from supertickets.cli.app import main
 from supertickets.cli.bar import BarProgress
-from supertickets.cli.console import Pace, PlainProgress, left_in_words
+from supertickets.cli.console import PlainProgress
+from supertickets.cli.pace import Pace, left_in_words
 from supertickets.errors import UserError
 from supertickets.experiments.progress import Progress
 from supertickets.workflows import showing

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from small_examples import examples, padded
 from small_models import CONFIGS, build
-from supertickets.config import ScorerName
 from supertickets.learning.scoring import score
 from supertickets.tickets.importance import Importance
 
 MODEL = build("bert")
 DATA = examples(24)
-
-
-def spread_of(scorer: ScorerName, orders: Sequence[list[dict[str, torch.Tensor]]]) -> float:
-    """The largest relative difference between head scores over several ways of giving the same examples."""
-    found = np.stack([score(MODEL, batches, scorer=scorer).heads for batches in orders])
-    return float(((found.max(0) - found.min(0)) / found.mean(0)).max())
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -37,25 +27,18 @@ def test_batch_size_does_not_matter(family: str) -> None:
 
 
 @given(order=st.permutations(range(24)), size=st.integers(1, 24))
-@settings(max_examples=10, deadline=None, database=None)
+@settings(max_examples=5, deadline=None, database=None)
 def test_neither_order_nor_batches_matter(order: list[int], size: int) -> None:
     """Any order cut into any batches gives the importance of the whole set."""
     shuffled = DATA.select(order)
     batches = [
-        batch for start in range(0, 24, size) for batch in padded(shuffled.select(range(start, min(24, start + size))), size)
+        batch
+        for start in range(0, 24, size)
+        for batch in padded(shuffled.select(range(start, min(24, start + size))), size)
     ]
     expected, found = score(MODEL, padded(DATA, 24)), score(MODEL, batches)
     np.testing.assert_allclose(found.heads, expected.heads, rtol=1e-4, atol=1e-8)
     np.testing.assert_allclose(found.ffn, expected.ffn, rtol=1e-4, atol=1e-8)
-
-
-def test_the_2021_sum_does_depend_on_both() -> None:
-    """D1: reversing the batches moves the released score by over 20 %, and ours by rounding alone."""
-    batches = padded(DATA, 6)
-    assert spread_of("as_released", [batches, batches[::-1]]) > 0.2
-    assert spread_of("as_released", [padded(DATA, 4), padded(DATA, 12)]) > 0.2
-    for scorer in ("as_described", "taylor"):
-        assert spread_of(scorer, [batches, batches[::-1], padded(DATA, 4), padded(DATA, 12)]) < 1e-3
 
 
 def test_importance_of_a_set_is_the_mean_over_its_parts() -> None:

@@ -24,7 +24,13 @@ HEADS = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=bool)
 FFN = np.array([[1], [1], [0]], dtype=bool)
 STILL: dict[str, Any] = {
     name: 0.0
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "seq_classif_dropout")
+    for name in (
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "dropout",
+        "attention_dropout",
+        "seq_classif_dropout",
+    )
 }
 
 
@@ -33,10 +39,10 @@ def mask_of(model: PreTrainedModel) -> Mask:
     return Mask(structures_of(model), HEADS, FFN)
 
 
-def trained(model: PreTrainedModel, *, seed: int = 0, **given: Any) -> PreTrainedModel:
-    """The model after two epochs of five steps."""
+def trained(model: PreTrainedModel, *, seed: int = 0, size: int = 24, **given: Any) -> PreTrainedModel:
+    """The model after two epochs in batches of eight."""
     config = TrainingConfig(**{"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", **given})
-    train(model, examples(), tokenizer(), config, seed=seed)
+    train(model, examples(size), tokenizer(), config, seed=seed)
     return model
 
 
@@ -97,7 +103,7 @@ def test_full_and_pruned_models_see_the_same_batches() -> None:
     """Batch order belongs to the seed: a ticket of another size, or another family, meets the same batches."""
     full = inputs_while_training(build("bert"))
     pruned = prune(build("bert"), mask_of(build("bert")))
-    assert len(full) == 10
+    assert len(full) == 6
     assert inputs_while_training(pruned) == full
     assert inputs_while_training(build("electra"), optimiser="adamax", precision="bf16") == full
     assert inputs_while_training(build("bert"), seed=1) != full
@@ -105,7 +111,7 @@ def test_full_and_pruned_models_see_the_same_batches() -> None:
 
 def test_epochs_do_not_repeat_their_batches() -> None:
     """The second epoch holds the same examples in other batches (D13)."""
-    batches = inputs_while_training(build("bert"))
+    batches = inputs_while_training(build("bert"), size=40)
 
     def unpadded(epoch: list[list[list[int]]]) -> set[frozenset[tuple[int, ...]]]:
         return {frozenset(tuple(token for token in row if token) for row in batch) for batch in epoch}
@@ -118,7 +124,7 @@ def test_epochs_do_not_repeat_their_batches() -> None:
 @pytest.mark.parametrize("optimiser", get_args(Optimiser))
 @pytest.mark.parametrize("family", CONFIGS)
 def test_gated_and_pruned_training_take_the_same_steps(family: str, optimiser: Optimiser) -> None:
-    """After ten steps without dropout and decay, kept weights are equal to 1e-5, and dropped ones have not moved."""
+    """After six steps without dropout and decay, kept weights are equal to 1e-5, and dropped ones have not moved."""
     still = {name: value for name, value in STILL.items() if hasattr(CONFIGS[family](), name)}
     options: dict[str, Any] = {"optimiser": optimiser, "weight_decay": 0.0}
     gated, pruned = build(family, **still), build(family, **still)
@@ -131,7 +137,7 @@ def test_gated_and_pruned_training_take_the_same_steps(family: str, optimiser: O
     for name, value in ours.items():
         torch.testing.assert_close(value, theirs[name], rtol=0, atol=1e-5)
     moved = max((value - start[name]).abs().max() for name, value in gated.state_dict().items())
-    assert moved > 1e-3
+    assert moved > 5e-4
     dropped = Mask(mask.structures, ~mask.heads, ~mask.ffn)
     before = build(family, **still)
     before.load_state_dict(start)
@@ -148,7 +154,9 @@ def test_rewound_weights_are_the_pretrained_ones(family: str) -> None:
     mask, expected = mask_of(model), kept_weights(build(family), mask_of(model))
     point = RewindPoint.of(model)
     ticket = trained(prune(point.model(), mask))
-    assert not torch.equal(left_weights(ticket)[f"0.{family_of(model.config.model_type).query}.weight"], next(iter(expected.values())))
+    assert not torch.equal(
+        left_weights(ticket)[f"0.{family_of(model.config.model_type).query}.weight"], next(iter(expected.values()))
+    )
     rewound = left_weights(point.restore(ticket))
     assert rewound.keys() == expected.keys()
     assert all(torch.equal(value, expected[name]) for name, value in rewound.items())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
+from datasets import load_from_disk
 
 import supertickets
 from supertickets import UserError, find, sweep
+from supertickets.config import Config
 from supertickets.experiments.records import load_all
+from supertickets.workflows import finding
 from supertickets.workflows.reporting import OUTCOME_FILE
 from tiny_sweeps import SHORTEST, snapshot, write_films
 
@@ -75,29 +79,32 @@ def test_pairs_of_texts_from_a_config_file(tmp_path: Path, tiny_bert_folder: Pat
     found = sweep(file, out=tmp_path / "out", workers=1, set=SHORTEST)
     record = load_all(tmp_path / "out")[0]
     assert record.arrays["report_predictions"].shape == (10, 3)
-    from datasets import load_from_disk
-
     tokens = load_from_disk(str(tmp_path / "out" / "cache" / "report"))[0]
     assert 1 in tokens["token_type_ids"] and found.sentence.endswith(".")
 
 
 def test_where_results_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without `out`, runs/<task>, runs/own, or runs/<the config's name>; the demo's settings only where it is asked."""
-    from supertickets.workflows import finding
+    """Without `out`, runs/<task>, runs/own, or runs/<the config's name>; the demo's settings only for the demo."""
 
-    got: list[tuple[object, Path]] = []
-    monkeypatch.setattr(finding, "_sweep", lambda config, folder, workers, progress: got.append((config, folder)))
-    (tmp_path / "mine.yaml").write_text("data: {train: a.csv, test: b.csv}\n", encoding="utf-8")
-    find("rte", data=tmp_path)
-    find(train="a.csv", test="b.csv")
-    find()
-    sweep(tmp_path / "mine.yaml")
-    find("films", train="a.csv", test="b.csv", out=tmp_path)
-    assert [folder for _, folder in got] == [
-        Path("runs/rte"), Path("runs/own"), Path("runs/movie-reviews"), Path("runs/mine"), tmp_path
-    ]  # fmt: skip
-    configs = [config for config, _ in got]
-    assert [config.encoder.max_length for config in configs] == [128, 128, 64, 128, 128]  # type: ignore[attr-defined]
+    class Stop(Exception):
+        """Instead of a sweep."""
+
+    def stop(config: Config, folder: Path, *_: object) -> None:
+        raise Stop(folder, config.encoder.max_length)
+
+    monkeypatch.setattr(finding, "_sweep", stop)
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: {train: a.csv, test: b.csv}\n", encoding="utf-8")
+    for call, folder, length in (
+        (partial(find, "rte", data=tmp_path), Path("runs/rte"), 128),
+        (partial(find, train="a.csv", test="b.csv"), Path("runs/own"), 128),
+        (find, Path("runs/movie-reviews"), 64),
+        (partial(sweep, file), Path("runs/mine"), 128),
+        (partial(find, "films", train="a.csv", test="b.csv", out=tmp_path), tmp_path, 128),
+    ):
+        with pytest.raises(Stop) as stopped:
+            call()
+        assert stopped.value.args == (folder, length)
 
 
 def test_workers_are_checked_first(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
-from supertickets.cli.console import Pace, left_in_words
+from supertickets.cli.pace import Pace, left_in_words
 
 
 class _LeftColumn(ProgressColumn):

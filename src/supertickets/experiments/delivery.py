@@ -9,7 +9,6 @@ from pathlib import Path
 from supertickets import storage
 from supertickets.data.batching import LengthOrderedBatches, collator
 from supertickets.encoders.export import save_ticket_model
-from supertickets.encoders.loading import quiet
 from supertickets.errors import UserError
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import TicketRun, TuneRun
@@ -55,8 +54,7 @@ def deliver(folder: Path, run: TicketRun) -> None:
         )
     assert result.ticket is not None
     (folder / SPEED_FILE).unlink(missing_ok=True)  # an older super ticket's, should this be interrupted
-    with quiet():
-        save_ticket_model(folder / SUPER_TICKET, result.model, sweep.tokenizer, result.ticket)
+    save_ticket_model(folder / SUPER_TICKET, result.model, sweep.tokenizer, result.ticket)
     report = sweep.splits(run.seed).report
     batches = [batch for _, batch in LengthOrderedBatches(report, collator(sweep.tokenizer), TIMED_BATCH)]
     full = sweep.rewind_point(run.seed).model()

