@@ -152,7 +152,7 @@ def test_a_folder_without_a_part(encoder: Path, removed: str, sentence: str) -> 
         ),
         ({"model_type": "t5"}, "'t5' is not an encoder family known here"),
         ({"model_type": "bert", "is_decoder": True}, "this is a decoder, which reads only to the left"),
-        ({"model_type": "no-such-model"}, "no encoder could be loaded"),
+        ({"model_type": "no-such-model"}, "'no-such-model' is not an encoder family known here"),
         ({}, "no encoder could be loaded"),
     ],
 )
