@@ -8,13 +8,15 @@ import torch
 from torch.utils.data import Sampler
 
 BATCHES_PER_POOL = 50
+BLUR = 0.1  # of a length
 
 
 class LengthBuckets(Sampler[int]):
     """Indices such that each run of `batch_size` of them is one batch of examples of similar length.
 
-    Every epoch shuffles the examples, sorts them by length inside pools of 50 batches, and shuffles
-    the batches, so that neither content nor order of batches repeats. (transformers' own sampler
+    Every epoch shuffles the examples, sorts them by length, blurred by up to a tenth, inside pools of
+    50 batches, and shuffles the batches, so that neither content nor order of batches repeats (unblurred,
+    a training set of one pool with few equal lengths would meet in the same batches in every epoch). (transformers' own sampler
     keeps the batches of a pool in order of length, which for a small training set means a whole
     epoch from long to short.) The generator is the sampler's own: the order depends on its seed
     alone, not on what a model draws for dropout.
@@ -31,7 +33,8 @@ class LengthBuckets(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         shuffled = torch.randperm(len(self._lengths), generator=self._generator)
         pools = shuffled.split(self._batch_size * BATCHES_PER_POOL)
-        by_length = [pool[self._lengths[pool].argsort(stable=True, descending=True)] for pool in pools]
+        blurred = self._lengths * (1 + BLUR * torch.rand(len(self._lengths), generator=self._generator))
+        by_length = [pool[blurred[pool].argsort(stable=True, descending=True)] for pool in pools]
         batches = [batch for pool in by_length for batch in pool.split(self._batch_size)]
         full = [batch for batch in batches if len(batch) == self._batch_size]
         rest = [batch for batch in batches if len(batch) < self._batch_size]
