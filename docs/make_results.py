@@ -11,8 +11,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 HEADER = (
-    "| result | encoder | trained on | super ticket keeps (all / encoder) | super ticket | full model | difference [95 %] "
-    "| less random of the size | seeds |\n|---|---|---|---|---|---|---|---|---|"
+    "| result | encoder | trained on | super ticket keeps (all / encoder) | super ticket | full model "
+    "| difference [95 %] | less random of the size | seeds |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -34,7 +34,9 @@ def filled(readme: str, folders: list[Path]) -> str:
     """The README with its table of results and its sentence written from these folders."""
     table = "\n".join([HEADER, *map(row, folders)]) if folders else "No result is kept yet."
     readme = re.sub(r"<!-- results -->.*?(?=\n## )", lambda _: f"<!-- results -->\n{table}\n", readme, flags=re.DOTALL)
-    sentence = json.loads((ROOT / "results/sst2/outcome.json").read_text(encoding="utf-8"))["sentence"] if folders else ""
+    sentence = (
+        json.loads((ROOT / "results/sst2/outcome.json").read_text(encoding="utf-8"))["sentence"] if folders else ""
+    )
     return re.sub(r"> <!-- sentence -->.*", lambda _: f"> <!-- sentence --> {sentence}", readme)
 
 

@@ -76,7 +76,7 @@ def test_a_seed_is_an_order() -> None:
 
 
 def test_a_pool_mixes_many_batches() -> None:
-    """With as many examples as one pool holds, lengths are sorted through: each batch spans at most a tenth and a few tokens."""
+    """With as many examples as one pool holds, each batch spans at most a tenth of its length and a few tokens."""
     batches = epoch(LengthBuckets(LENGTHS[: 8 * BATCHES_PER_POOL], 8, seed=0))
     spans = [max(LENGTHS[i] for i in batch) - min(LENGTHS[i] for i in batch) for batch in batches]
     assert max(spans) <= 0.1 * 100 + 6

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import batch, build
 
+from small_models import batch, build
 from supertickets.tickets.masks import Mask
 
 ROOT = Path(__file__).resolve().parent.parent.parent

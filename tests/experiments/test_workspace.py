@@ -166,3 +166,13 @@ def test_inputs_are_read_without_a_folder(config: Config) -> None:
     inputs = Inputs.read(config)
     assert {split: len(examples) for split, examples in inputs.examples.items()} == {"train": 40, "report": 12}
     assert inputs.sha256["data"] == inputs.loaded.sha256 and len(inputs.sha256["encoder"]) == 64
+
+
+def test_a_strangers_folder_is_refused(config: Config, tmp_path: Path) -> None:
+    """A folder with files that are not a sweep's is named with its files, which stay what they were."""
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "chapter1.tex").write_text("precious", encoding="utf-8")
+    with pytest.raises(UserError, match=r"holds other files \(chapter1\.tex\).*choose a new or empty --out folder"):
+        Workspace.prepare(folder, config)
+    assert [path.name for path in folder.iterdir()] == ["chapter1.tex"]

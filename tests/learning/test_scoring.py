@@ -50,6 +50,7 @@ def by_definition(model: PreTrainedModel, inputs: Inputs) -> tuple[np.ndarray, n
 
 
 def assert_same(importance: Importance, expected: tuple[np.ndarray, np.ndarray]) -> None:
+    """Equal scores, to float32's rounding."""
     np.testing.assert_allclose(importance.heads, expected[0], rtol=1e-4, atol=1e-8)
     np.testing.assert_allclose(importance.ffn, expected[1], rtol=1e-4, atol=1e-8)
 

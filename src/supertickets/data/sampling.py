@@ -15,11 +15,11 @@ class LengthBuckets(Sampler[int]):
     """Indices such that each run of `batch_size` of them is one batch of examples of similar length.
 
     Every epoch shuffles the examples, sorts them by length, blurred by up to a tenth, inside pools of
-    50 batches, and shuffles the batches, so that neither content nor order of batches repeats (unblurred,
-    a training set of one pool with few equal lengths would meet in the same batches in every epoch). (transformers' own sampler
-    keeps the batches of a pool in order of length, which for a small training set means a whole
-    epoch from long to short.) The generator is the sampler's own: the order depends on its seed
-    alone, not on what a model draws for dropout.
+    50 batches, and shuffles the batches, so that neither content nor order of batches repeats. (Unblurred,
+    a training set that fits one pool and has few equal lengths would meet in the same batches in every
+    epoch. transformers' own sampler keeps the batches of a pool in order of length, which for a small
+    training set means a whole epoch from long to short.) The generator is the sampler's own: the order
+    depends on its seed alone, not on what a model draws for dropout.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:

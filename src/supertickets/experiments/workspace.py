@@ -24,6 +24,7 @@ from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
 from supertickets.experiments.runs import Run, settings_of
 from supertickets.tickets.drawing import check_min_heads
+from supertickets.tickets.structures import Structures
 
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
@@ -49,6 +50,7 @@ class Inputs:
     config: Config
     loaded: files.Loaded
     examples: dict[str, Dataset]
+    structures: Structures
     tokenizer: PreTrainedTokenizerBase
     sha256: dict[str, str]
 
@@ -56,13 +58,20 @@ class Inputs:
     def read(cls, config: Config) -> Inputs:
         """Read all of it and write nothing; raises UserError for whatever would fail later."""
         model, tokenizer = load(resolve(config.encoder.name))
-        check_min_heads(config.tickets.min_heads, structures_of(model))
+        structures = structures_of(model)
+        check_min_heads(config.tickets.min_heads, structures)
         loaded = files.read(config.data)
         limits = {"train": config.data.train_examples, "report": config.data.report_examples}
         examples = {split: _cut(getattr(loaded, split), limit, loaded.task) for split, limit in limits.items()}
         _held_out(examples["train"]["label"], config, loaded.task, config.seeds[0])
         sha256 = {"data": loaded.sha256, "encoder": RewindPoint.of(model).sha256}
-        return cls(config, loaded, examples, tokenizer, sha256)
+        return cls(config, loaded, examples, structures, tokenizer, sha256)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Examples that a seed trains on, chooses by (its own) and reports on."""
+        rest, held_out = _held_out(self.examples["train"]["label"], self.config, self.loaded.task, self.config.seeds[0])
+        return len(rest), len(held_out), len(self.examples["report"])
 
     def put(self, folder: Path) -> Workspace:
         """Tokenise once and write what runs need, `config.yaml` last: it makes the folder this config's.
@@ -154,8 +163,21 @@ def _held_out(labels: Any, config: Config, task: Task, seed: int) -> tuple[split
     return splits.split_selection(np.asarray(labels), size, seed, task.kind == "classification")
 
 
+def _check_not_a_strangers(folder: Path) -> None:
+    """A preparation that failed leaves a cache and a lock; anything else is somebody's own."""
+    own = {CACHE, DATA_FILE, storage.LOCK_FILE, storage.HOLDER_FILE}
+    others = sorted(path.name for path in folder.glob("*") if path.name not in own)
+    if others:
+        raise UserError(
+            f"this folder holds other files ({', '.join(others[:3])})",
+            str(folder),
+            "choose a new or empty --out folder",
+        )
+
+
 def _check_owner(folder: Path, config: Config, sha256: Mapping[str, str]) -> None:
-    if not (folder / CONFIG_FILE).exists():  # whatever else is there was left by a preparation that failed
+    if not (folder / CONFIG_FILE).exists():
+        _check_not_a_strangers(folder)
         return
     theirs, ours = settings_of(settings.load(folder / CONFIG_FILE)), settings_of(config)
     changed = [

@@ -13,7 +13,6 @@ from supertickets.experiments.plans import plan
 from supertickets.workflows.facts import aligned, listed
 
 if TYPE_CHECKING:
-    from supertickets.data.files import Loaded
     from supertickets.tickets.structures import Structures
 
 
@@ -58,43 +57,21 @@ def check(file: Path | str, set: Sequence[str] = ()) -> Checked:
 
     Raises UserError for anything a sweep would refuse.
     """
-    from supertickets.data import files
+    from supertickets.experiments.workspace import Inputs
 
     config = settings.load(Path(file), set)
-    loaded = files.read(config.data)
-    structures = _structures(config, loaded.task.classes)
-    train, selection, report = _sizes(config, loaded)
-    notes = (loaded.task.note, *map(str, loaded.notes))
+    inputs = Inputs.read(config)
+    task, (train, selection, report) = inputs.loaded.task, inputs.sizes
+    notes = (task.note, *map(str, inputs.loaded.notes))
     return Checked(
         file=Path(file),
         config=config,
-        task=loaded.task.name,
-        labels=loaded.task.labels,
+        task=task.name,
+        labels=task.labels,
         train=train,
         selection=selection,
         report=report,
         notes=tuple(dict.fromkeys(note for note in notes if note)),
-        structures=structures,
+        structures=inputs.structures,
         trainings=len(plan(config)),
     )
-
-
-def _structures(config: Config, classes: int) -> Structures:
-    """The encoder's units, from the loaded encoder: weights that are damaged show here."""
-    from supertickets.encoders.families import structures_of
-    from supertickets.encoders.loading import load
-    from supertickets.tickets.drawing import check_min_heads
-
-    model, _ = load(config.encoder.name, classes=classes)
-    structures = structures_of(model)
-    check_min_heads(config.tickets.min_heads, structures)
-    return structures
-
-
-def _sizes(config: Config, loaded: Loaded) -> tuple[int, int, int]:
-    from supertickets.data import splits
-
-    data = config.data
-    train = min(len(loaded.train), data.train_examples or len(loaded.train))
-    selection = splits.selection_size(train, len(config.seeds), config.selection)
-    return train - selection, selection, min(len(loaded.report), data.report_examples or len(loaded.report))
