@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from benchmarks.figures import Figure
 from benchmarks.measuring import Say, in_turns
 from benchmarks.workplace import config_for, sst2_or_reviews, workplace
-from supertickets.data.batching import LengthOrderedBatches, collator
+from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.experiments.bench import SCORING_BATCH
 from supertickets.learning.scoring import Batch, score
 
@@ -35,7 +35,7 @@ def measure(settings: Settings, say: Say) -> dict[str, Figure]:
     data = replace(DATA, train_examples=2 * settings.examples, report_examples=64)
     with workplace(config_for(data, settings.encoder)) as sweep:
         examples = sweep.splits(0).train.select(range(settings.examples))
-        batches = [batch for _, batch in LengthOrderedBatches(examples, collator(sweep.tokenizer), SCORING_BATCH)]
+        batches = [batch for _, batch in EvaluationBatches(examples, collator(sweep.tokenizer), SCORING_BATCH)]
         model = sweep.rewind_point(0).model().eval()
     work: dict[str, Callable[[], object]] = {
         "plain": lambda: plain_pass(model, batches),

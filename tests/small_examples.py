@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from transformers import BertTokenizerFast, PreTrainedModel
 
-from supertickets.data.batching import LengthOrderedBatches, collator
+from supertickets.data.batching import EvaluationBatches, collator
 
 WORD_IDS = (5, 99)  # what small models know, without the special tokens
 
@@ -48,4 +48,4 @@ def one_by_one(model: PreTrainedModel, data: Dataset) -> np.ndarray:
 
 def padded(data: Dataset, batch_size: int) -> list[dict[str, torch.Tensor]]:
     """The examples as batches of tensors, by length."""
-    return [batch for _, batch in LengthOrderedBatches(data, collator(tokenizer()), batch_size)]
+    return [batch for _, batch in EvaluationBatches(data, collator(tokenizer()), batch_size)]

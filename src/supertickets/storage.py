@@ -43,7 +43,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, obj: Any) -> None:
     """Write an object as indented, strict JSON, atomically; NumPy scalars, arrays and paths become plain values."""
-    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
+    write_text(path, json.dumps(plain(obj), indent=2, ensure_ascii=False) + "\n")
+
+
+def plain(obj: Any) -> Any:
+    """An object as JSON holds it: lists, mappings with text keys, numbers, text, booleans, None; no NaN."""
+    return json.loads(json.dumps(obj, allow_nan=False, default=_plain))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from supertickets.data import batching
-from supertickets.data.batching import LengthOrderedBatches, batches_by_length, collator, tokenise, tokenizer_sha256
+from supertickets.data.batching import EvaluationBatches, batches_by_length, collator, tokenise, tokenizer_sha256
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_tokenising_draws_no_progress_bar(
 def test_batches_pad_to_their_longest_rounded_to_eight(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
     """A batch is as wide as its longest text, rounded up to 8, and the mask covers the real tokens only."""
     tokens = tokenise(examples(), tokenizer, 64, tmp_path / "cache")
-    batches = list(LengthOrderedBatches(tokens, collator(tokenizer), 4))
+    batches = list(EvaluationBatches(tokens, collator(tokenizer), 4))
     assert [batch["input_ids"].shape[1] for _, batch in batches] == [32, 24, 24, 16, 16, 8]
     for indices, batch in batches:
         assert batch["attention_mask"].sum(1).tolist() == [tokens[int(index)]["length"] for index in indices]
@@ -99,7 +99,7 @@ def test_labels_stay_with_their_texts(tokenizer: PreTrainedTokenizerBase, tmp_pa
     """Each row of each batch is the example its index names, and every example comes once."""
     tokens = tokenise(examples(), tokenizer, 64, tmp_path / "cache")
     seen = []
-    for indices, batch in LengthOrderedBatches(tokens, collator(tokenizer), 4):
+    for indices, batch in EvaluationBatches(tokens, collator(tokenizer), 4):
         words = batch["attention_mask"].sum(1) - 2
         assert (words % 5).tolist() == batch["labels"].tolist()
         seen += indices.tolist()
@@ -109,7 +109,7 @@ def test_labels_stay_with_their_texts(tokenizer: PreTrainedTokenizerBase, tmp_pa
 def test_a_selection_of_the_examples_can_be_batched(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
     """Indices count within the selection, as predictions of a split do."""
     chosen = tokenise(examples(), tokenizer, 64, tmp_path / "cache").select([20, 3, 11])
-    batches = LengthOrderedBatches(chosen, collator(tokenizer), 8)
+    batches = EvaluationBatches(chosen, collator(tokenizer), 8)
     (indices, batch), *rest = batches
     assert (len(batches), rest) == (1, [])
     assert batch["labels"].tolist() == [chosen[int(index)]["labels"] for index in indices]

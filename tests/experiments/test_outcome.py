@@ -67,12 +67,12 @@ def test_the_choice_sees_the_selection_split_only() -> None:
 
 
 def test_the_papers_protocol_is_optimistic() -> None:
-    """The dev-selected level is the best on the report split, and its optimism is the gap to the chosen ticket."""
+    """The dev-selected level is the best on the report split, and its gap is that to the chosen ticket."""
     found = conclude(TASK, sweep(0.80, {0.2: (0.85, 0.82), 0.4: (0.83, 0.88)})).dev_selected
     assert found.sparsity == 0.4
     assert found.score.mean == pytest.approx(0.88)
     assert found.difference.value == pytest.approx(0.08)
-    assert found.optimism == pytest.approx(0.06)
+    assert found.gap == pytest.approx(0.06)
 
 
 def test_random_is_compared_at_the_same_size() -> None:
@@ -107,7 +107,7 @@ def test_a_gain_is_one_plain_sentence() -> None:
 def test_an_unsure_gain_is_called_that() -> None:
     """A gain that the interval cannot tell from none says so."""
     records = sweep(0.80, {0.2: (0.9, 0.805)})
-    assert sentence(conclude(TASK, records)).endswith("; the interval includes no difference.")
+    assert sentence(conclude(TASK, records)).endswith("; the interval includes zero.")
 
 
 def test_no_gain_says_exactly_that() -> None:

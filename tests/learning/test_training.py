@@ -22,7 +22,7 @@ from supertickets.errors import UserError
 from supertickets.learning import training
 from supertickets.learning.evaluation import predict
 from supertickets.learning.scoring import score
-from supertickets.learning.training import bf16_pays, train
+from supertickets.learning.training import train
 
 STILL: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
@@ -163,14 +163,14 @@ def test_bf16_trains_and_leaves_fp32() -> None:
 def test_auto_precision_is_bf16_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """`auto` asks the machine; the other two do not."""
     for pays in (True, False):
-        monkeypatch.setattr(training, "bf16_pays", lambda pays=pays: pays)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda pays=pays: pays)
         chosen = [
             training._arguments(settings(precision=precision), 0, "unused", None).bf16
             for precision in ("auto", "bf16", "fp32")
         ]
         assert chosen == [pays, True, False]
-    monkeypatch.undo()
-    assert bf16_pays() in (True, False)
+        assert resolved_precision(settings(precision="auto")) == ("bf16" if pays else "fp32")
 
 
 def test_head_dropout_acts_in_training_only() -> None:

@@ -66,11 +66,11 @@ def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[Int64[np.
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-class LengthOrderedBatches:
-    """Tokenised examples as (indices, batch of tensors), for passes whose order does not matter."""
+class EvaluationBatches:
+    """Tokenised examples as (indices, batch of tensors): by length, or in their own order where that matters."""
 
-    def __init__(self, dataset: Dataset, collate: Collator, batch_size: int) -> None:
-        lengths = list(dataset["length"])
+    def __init__(self, dataset: Dataset, collate: Collator, batch_size: int, *, by_length: bool = True) -> None:
+        lengths = list(dataset["length"]) if by_length else [0] * len(dataset)
         self._batches = batches_by_length(lengths, batch_size)
         self._dataset = dataset.remove_columns("length")
         self._collate = collate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -22,7 +22,8 @@ class Family:
 
     `core` is the module that mixes tokens (replaced whole when a layer keeps no head), `ffn` the
     module that is passed through when a layer keeps no FFN, `position_bias` the index of the
-    positional argument of `core` that holds one relative-position column per head, if any.
+    positional argument of `core` that holds one relative-position column per head, if any, and
+    `position_offset` the number of position embeddings that no token uses.
     """
 
     model_types: tuple[str, ...]
@@ -36,10 +37,11 @@ class Family:
     ffn_in: str
     ffn_out: str
     position_bias: int | None = None
+    position_offset: int = 0
 
 
 BERT = Family(
-    model_types=("bert", "roberta", "electra"),
+    model_types=("bert", "electra"),
     layers="encoder.layer",
     core="attention.self",
     query="attention.self.query",
@@ -50,6 +52,7 @@ BERT = Family(
     ffn_in="intermediate.dense",
     ffn_out="output.dense",
 )
+ROBERTA = replace(BERT, model_types=("roberta",), position_offset=2)
 DISTILBERT = Family(
     model_types=("distilbert",),
     layers="transformer.layer",
@@ -75,8 +78,9 @@ MPNET = Family(
     ffn_in="intermediate.dense",
     ffn_out="output.dense",
     position_bias=2,
+    position_offset=2,
 )
-FAMILIES: dict[str, Family] = {name: row for row in (BERT, DISTILBERT, MPNET) for name in row.model_types}
+FAMILIES: dict[str, Family] = {name: row for row in (BERT, ROBERTA, DISTILBERT, MPNET) for name in row.model_types}
 
 
 def family_of(model_type: str, where: str = "") -> Family:
@@ -118,6 +122,11 @@ def head_count(model: PreTrainedModel) -> int:
 def head_size(model: PreTrainedModel) -> int:
     """Width of one head's context vectors."""
     return int(model.config.hidden_size) // head_count(model)
+
+
+def longest_input(model: PreTrainedModel) -> int:
+    """The most tokens that the model has position embeddings for."""
+    return int(model.config.max_position_embeddings) - family_of(model.config.model_type).position_offset
 
 
 def structures_of(model: PreTrainedModel) -> Structures:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,29 @@ from transformers.utils import logging
 
 from supertickets import seeding
 from supertickets.encoders.checkpoints import config_of, resolve
-from supertickets.encoders.families import PRUNED_KEY, family_of
+from supertickets.encoders.families import PRUNED_KEY
 from supertickets.encoders.pruning import shrink
 from supertickets.errors import UserError
 
 
 def load(
-    name: str | Path, *, classes: int = 2, seed: int = 0, head_dropout: float = 0.1
+    name: str | Path,
+    *,
+    classes: int = 2,
+    labels: Sequence[str] = (),
+    seed: int = 0,
+    head_dropout: float = 0.1,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """An encoder with a sequence-classification head, and its tokenizer.
 
     `name` is an alias, a model folder (a super ticket's folder too: its model comes back pruned and
-    with its trained head) or a hub id. `classes` = 1 means regression. The fresh head depends on
-    `seed` alone, so every run of a seed starts from the same weights. `head_dropout` applies before
-    the task head. Raises UserError when there is no such encoder or its family is unknown.
+    with its trained head) or a hub id. `classes` = 1 means regression; `labels` names the classes in
+    the model's config. The fresh head depends on `seed` alone, so every run of a seed starts from the
+    same weights. `head_dropout` applies before the task head. Raises UserError when there is no such
+    encoder or its family is unknown.
     """
     source = resolve(str(name))
-    model = _pruned(source) if _is_ticket_model(source) else _fresh(source, classes, seed)
+    model = _pruned(source) if _is_ticket_model(source) else _fresh(source, classes, labels, seed)
     for module in head_modules(model):
         if isinstance(module, nn.Dropout):
             module.p = head_dropout
@@ -65,9 +71,12 @@ def seeded(seed: int, purpose: str) -> Iterator[None]:
         yield
 
 
-def _fresh(source: str, classes: int, seed: int) -> PreTrainedModel:
+def _fresh(source: str, classes: int, labels: Sequence[str], seed: int) -> PreTrainedModel:
     config = config_of(source)
     config.num_labels = classes
+    if labels:
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
     config.problem_type = "regression" if classes == 1 else "single_label_classification"
     try:
         with seeded(seed, "head"), quiet():
@@ -91,10 +100,10 @@ def _fresh(source: str, classes: int, seed: int) -> PreTrainedModel:
 def _check_encoder_is_whole(model: PreTrainedModel, found: dict[str, Any], source: str) -> None:
     """Raise UserError where transformers would go on with random values in the encoder (a pooler may be fresh)."""
     inside = f"{model.base_model_prefix}."
-    layers = f"{inside}{family_of(model.config.model_type).layers}."
     unfit = [f"{name} is {tuple(a)} there, {tuple(b)} by config.json" for name, a, b in found["mismatched_keys"]]
     unfit = sorted(text for text in unfit if text.startswith(inside))
-    unfit += [f"{name} is missing" for name in sorted(found["missing_keys"]) if name.startswith(layers)]
+    missing = sorted(name for name in found["missing_keys"] if name.startswith(inside))
+    unfit += [f"{name} is missing" for name in missing if not name.startswith(f"{inside}pooler.")]
     if unfit:
         raise UserError(
             f"its weights are not those of its config.json ({unfit[0]}; {len(unfit)} in all)",

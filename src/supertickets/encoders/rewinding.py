@@ -34,9 +34,14 @@ class RewindPoint:
 
     @cached_property
     def sha256(self) -> str:
-        """Checksum over the encoder's weights: the identity of what tickets rewind to (the head differs by seed)."""
+        """Checksum over the encoder's weights: the identity of what tickets rewind to.
+
+        Without head and pooler, which a checkpoint need not hold and which are then drawn by the seed.
+        """
         digest = hashlib.sha256()
         for name, value in sorted(self._model.base_model.state_dict().items()):
+            if name.startswith("pooler."):
+                continue
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
         return digest.hexdigest()

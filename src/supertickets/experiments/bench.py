@@ -13,7 +13,8 @@ import torch
 from transformers import PreTrainedModel
 
 from supertickets import provenance
-from supertickets.data.batching import LengthOrderedBatches, collator
+from supertickets.data import splits
+from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.experiments.records import Cost, Record, Size
@@ -21,7 +22,8 @@ from supertickets.experiments.runs import Run, TicketRun, TuneRun, settings_of
 from supertickets.experiments.workspace import Splits, Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.metrics import score as score_predictions
-from supertickets.learning.scoring import Batch
+from supertickets.learning.scoring import ORDERED, Batch
+from supertickets.learning.timing import device_name
 from supertickets.learning.training import train
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask
@@ -79,10 +81,18 @@ class Bench:
         self._trained_examples += done.examples
 
     def scoring_batches(self) -> Iterator[Batch]:
-        """The seed's training examples (or the first of them, as many as the config says), by length."""
-        wanted = self._run.config.scoring.examples or len(self.splits.train)
-        examples = self.splits.train.select(range(min(wanted, len(self.splits.train))))
-        for _, batch in LengthOrderedBatches(examples, collator(self._sweep.tokenizer), SCORING_BATCH):
+        """The seed's training examples (or a stratified draw of them, as many as the config says).
+
+        By length, to pad little, but for scorers that depend on the order: these get that of the file.
+        """
+        scoring, examples, task = self._run.config.scoring, self.splits.train, self._sweep.task
+        if scoring.examples is not None:
+            labels = np.asarray(examples["labels"])
+            stratify = task.kind == "classification"
+            examples = examples.select(splits.subsample(labels, scoring.examples, self._run.seed, stratify))
+        collate = collator(self._sweep.tokenizer)
+        by_length = scoring.scorer not in ORDERED
+        for _, batch in EvaluationBatches(examples, collate, SCORING_BATCH, by_length=by_length):
             yield batch
 
     def importance_of(self, tune: TuneRun) -> Importance:
@@ -128,7 +138,9 @@ class Bench:
             size=Size(remaining.all, remaining.encoder, mask.heads_per_layer, mask.ffn_per_layer),
             cost=Cost(self._seconds, self._trained_examples),
             settings=settings_of(self._run.config),
-            provenance=provenance.collect() | {"threads": torch.get_num_threads(), "data": self._sweep.data["sha256"]},
+            provenance=provenance.collect()
+            | {"threads": torch.get_num_threads(), "device": device_name(model)}
+            | {"origin": self._sweep.data["origin"]},
             arrays=arrays,
         )
         return Result(record, model, ticket)

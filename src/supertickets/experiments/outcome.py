@@ -30,14 +30,14 @@ class Choice:
 class DevSelected:
     """The paper's protocol: the level with the best report score, reported on the same split.
 
-    `difference` is to the full model; `optimism` is how much higher this protocol's score is than that of
+    `difference` is to the full model; `gap` is how much higher this protocol's score is than that of
     the ticket chosen without looking at the report split.
     """
 
     sparsity: float
     score: Summary
     difference: Interval
-    optimism: float
+    gap: float
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ def dev_selected(task: Task, records: Sequence[Record], chosen: float) -> DevSel
     winning = comparable(records)
     scores = {sparsity: summary(group) for sparsity, group in winning.items()}
     best = max(scores, key=lambda sparsity: (scores[sparsity].mean, sparsity))
-    optimism = scores[best].mean - scores[chosen].mean
-    return DevSelected(best, scores[best], difference(task, winning[best], full_models(records)), optimism)
+    gap = scores[best].mean - scores[chosen].mean
+    return DevSelected(best, scores[best], difference(task, winning[best], full_models(records)), gap)
 
 
 def control(task: Task, records: Sequence[Record], chosen: float) -> Control | None:
@@ -217,7 +217,7 @@ def _verdict(outcome: Outcome) -> str:
 def _caution(outcome: Outcome) -> str:
     """A gain that the interval does not tell from none is called that."""
     unsure = outcome.difference.value > 0 and outcome.difference.covers_zero
-    return "; the interval includes no difference" if unsure else ""
+    return "; the interval includes zero" if unsure else ""
 
 
 def signed(value: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from supertickets.learning.metrics import Scores
 
 RECORD_FILE = "record.json"
 ARRAYS_FILE = "arrays.safetensors"
+_REMEDY = "run the sweep again: it recomputes this run"
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,15 @@ class Record:
         checksum = storage.write_arrays(folder / ARRAYS_FILE, dict(self.arrays))
         body = {k: v for k, v in self.__dict__.items() if k != "arrays"}
         plain = {k: asdict(v) if hasattr(v, "__dataclass_fields__") else v for k, v in body.items()}
-        storage.write_json(folder / RECORD_FILE, plain | {"arrays_sha256": checksum})
+        plain |= {"arrays_sha256": checksum}
+        storage.write_json(folder / RECORD_FILE, plain | {"sha256": _checksum(plain)})
 
     @classmethod
     def load(cls, folder: Path) -> Record:
         """Read a record back; raises UserError when a file is torn, tampered with or of another format."""
         body = storage.read_json(folder / RECORD_FILE)
+        if body.pop("sha256", None) != _checksum(body):
+            raise UserError("damaged: its numbers are not those of its checksum", str(folder / RECORD_FILE), _REMEDY)
         try:
             arrays = storage.read_arrays(folder / ARRAYS_FILE, sha256=body.pop("arrays_sha256"))
             size, cost = body.pop("size"), body.pop("cost")
@@ -78,9 +84,12 @@ class Record:
                 arrays=arrays,
             )
         except (KeyError, TypeError) as fault:
-            raise UserError(
-                f"not a record ({fault})", str(folder), "delete this run's folder to have it recomputed"
-            ) from fault
+            raise UserError(f"not a record ({fault})", str(folder), _REMEDY) from fault
+
+
+def _checksum(body: Mapping[str, Any]) -> str:
+    # Through JSON and back, so that what is checked is what a reader finds: tuples are lists, numbers plain.
+    return hashlib.sha256(json.dumps(storage.plain(body), sort_keys=True).encode()).hexdigest()
 
 
 def load_all(sweep_folder: Path) -> list[Record]:

@@ -19,14 +19,12 @@ from supertickets.experiments.workspace import Workspace
 def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progress) -> list[Record]:
     """Execute every planned run that has no record yet, and return the records of the whole plan.
 
-    A ticket's run starts as soon as its seed's tuned model is scored. A failed run stops the sweep
-    with its error; what has finished stays.
+    A ticket's run starts as soon as its seed's tuned model is scored. A damaged record does not count:
+    its run is told and executed again. A failed run stops the sweep with its error; what has finished
+    stays.
     """
     runs = plan(sweep.config)
-    missing = [run for run in runs if not _is_done(sweep, run)]
-    for run in runs:
-        if run not in missing:
-            Record.load(sweep.run_folder(run))  # a damaged record is told now, not after hours of training
+    missing = [run for run in runs if not _is_sound(sweep, run, progress)]
     progress.plan(sum(map(cost, missing), 0.0), len(missing))
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
@@ -57,14 +55,15 @@ def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: 
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 run = running.pop(future)
-                _result(future)
+                result_of(future)
                 yield run, Record.load(sweep.run_folder(run))
     finally:
         for future in running:
             future.cancel()
 
 
-def _result(future: Future[None]) -> None:
+def result_of(future: Future[None]) -> None:
+    """Wait for a run; raises its error, and UserError when its worker was killed."""
     try:
         future.result()
     except BrokenExecutor as fault:
@@ -78,6 +77,18 @@ def _perform_and_save(run: Run, folder: Path) -> None:
     if result.ticket is not None:
         result.ticket.save(sweep.ticket_folder(run))
     result.record.save(sweep.run_folder(run))
+
+
+def _is_sound(sweep: Workspace, run: Run, progress: Progress) -> bool:
+    if not _is_done(sweep, run):
+        return False
+    try:
+        Record.load(sweep.run_folder(run))
+    except UserError as fault:
+        progress.say(f"computing again: {fault.where}: {fault.what}")
+        (sweep.run_folder(run) / RECORD_FILE).unlink()
+        return False
+    return True
 
 
 def _is_done(sweep: Workspace, run: Run) -> bool:

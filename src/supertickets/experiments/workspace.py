@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -10,19 +11,20 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset, load_from_disk
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from supertickets import settings, storage
+from supertickets import provenance, settings, storage
 from supertickets.config import Config
 from supertickets.data import files, splits
-from supertickets.data.batching import tokenise
+from supertickets.data.batching import tokenise, tokenizer_sha256
 from supertickets.data.tasks import Task
 from supertickets.encoders.checkpoints import resolve
-from supertickets.encoders.families import structures_of
+from supertickets.encoders.families import longest_input, structures_of
 from supertickets.encoders.loading import load, load_tokenizer
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
 from supertickets.experiments.runs import Run, settings_of
+from supertickets.learning.training import resolved_precision
 from supertickets.tickets.drawing import check_min_heads
 from supertickets.tickets.structures import Structures
 
@@ -44,15 +46,17 @@ class Splits:
 class Inputs:
     """What a config names, read and checked: data, cut to the examples in use, and the encoder's tokenizer.
 
-    `sha256` holds a checksum of the whole `data` and one of the `encoder`'s weights.
+    `origin` is what results depend on beside the settings: checksums of the whole data and of the encoder
+    (weights, config, tokenizer), and the precision that `auto` means on this machine.
     """
 
     config: Config
     loaded: files.Loaded
     examples: dict[str, Dataset]
     structures: Structures
+    max_length: int
     tokenizer: PreTrainedTokenizerBase
-    sha256: dict[str, str]
+    origin: dict[str, str]
 
     @classmethod
     def read(cls, config: Config) -> Inputs:
@@ -64,8 +68,13 @@ class Inputs:
         limits = {"train": config.data.train_examples, "report": config.data.report_examples}
         examples = {split: _cut(getattr(loaded, split), limit, loaded.task) for split, limit in limits.items()}
         _held_out(examples["train"]["label"], config, loaded.task, config.seeds[0])
-        sha256 = {"data": loaded.sha256, "encoder": RewindPoint.of(model).sha256}
-        return cls(config, loaded, examples, structures, tokenizer, sha256)
+        origin = {
+            "data": loaded.sha256,
+            "encoder": _encoder_sha256(model, tokenizer),
+            "precision": resolved_precision(config.training),
+        }
+        longest = min(config.encoder.max_length, longest_input(model))
+        return cls(config, loaded, examples, structures, longest, tokenizer, origin)
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -79,11 +88,11 @@ class Inputs:
         Keeps what is there already. Raises UserError when the folder belongs to another config or to
         data or an encoder that has changed since.
         """
-        _check_owner(folder, self.config, self.sha256)
+        _check_owner(folder, self.config, self.origin)
         for split, examples in self.examples.items():
-            tokenise(examples, self.tokenizer, self.config.encoder.max_length, folder / CACHE / split)
+            tokenise(examples, self.tokenizer, self.max_length, folder / CACHE / split)
         about = {"task": asdict(self.loaded.task), "sizes": self.loaded.sizes, "notes": self.loaded.notes}
-        about |= {"sha256": self.sha256["data"], "encoder_sha256": self.sha256["encoder"]}
+        about |= {"origin": self.origin}
         storage.write_json(folder / DATA_FILE, about)
         storage.write_text(folder / CONFIG_FILE, settings.dump(self.config))
         return Workspace.open(folder)
@@ -137,7 +146,11 @@ class Workspace:
     def rewind_point(self, seed: int) -> RewindPoint:
         """The pretrained encoder with the seed's fresh task head."""
         model, _ = load(
-            self.source, classes=self.task.classes, seed=seed, head_dropout=self.config.training.head_dropout
+            self.source,
+            classes=self.task.classes,
+            labels=self.task.labels,
+            seed=seed,
+            head_dropout=self.config.training.head_dropout,
         )
         return RewindPoint.of(model)
 
@@ -148,6 +161,12 @@ class Workspace:
     def ticket_folder(self, run: Run) -> Path:
         """Where the run's ticket lies."""
         return self.folder / "tickets" / run.name
+
+
+def _encoder_sha256(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    about = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
+    parts = (RewindPoint.of(model).sha256, json.dumps(about, sort_keys=True, default=str), tokenizer_sha256(tokenizer))
+    return provenance.hash_text(parts)
 
 
 def _cut(examples: Dataset, limit: int | None, task: Task) -> Dataset:
@@ -175,7 +194,7 @@ def _check_not_a_strangers(folder: Path) -> None:
         )
 
 
-def _check_owner(folder: Path, config: Config, sha256: Mapping[str, str]) -> None:
+def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> None:
     if not (folder / CONFIG_FILE).exists():
         _check_not_a_strangers(folder)
         return
@@ -187,9 +206,10 @@ def _check_owner(folder: Path, config: Config, sha256: Mapping[str, str]) -> Non
         raise UserError(
             f"this folder belongs to another config ({'; '.join(changed)})", str(folder), "choose another --out folder"
         )
-    known = storage.read_json(folder / DATA_FILE)
-    for what, key in (("data", "sha256"), ("encoder", "encoder_sha256")):
-        if known.get(key, sha256[what]) != sha256[what]:
+    known = storage.read_json(folder / DATA_FILE)["origin"]
+    for what, now in origin.items():
+        if known[what] != now:
+            before = f", from {known[what]} to {now}" if what == "precision" else ""
             raise UserError(
-                f"the {what} has changed since this sweep began", str(folder), "choose another --out folder"
+                f"the {what} has changed since this sweep began{before}", str(folder), "choose another --out folder"
             )

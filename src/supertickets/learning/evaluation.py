@@ -8,7 +8,7 @@ from datasets import Dataset
 from jaxtyping import Float
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from supertickets.data.batching import LengthOrderedBatches, collator
+from supertickets.data.batching import EvaluationBatches, collator
 
 
 def predict(
@@ -21,7 +21,7 @@ def predict(
     model.eval()
     outputs = np.empty((len(examples), int(model.config.num_labels or 1)), dtype=np.float32)
     with torch.inference_mode():
-        for indices, batch in LengthOrderedBatches(examples, collator(tokenizer), batch_size):
+        for indices, batch in EvaluationBatches(examples, collator(tokenizer), batch_size):
             inputs = {name: value.to(model.device) for name, value in batch.items() if name != "labels"}
             outputs[indices] = model(**inputs).logits.float().cpu().numpy()
     return outputs[:, 0] if outputs.shape[1] == 1 else outputs

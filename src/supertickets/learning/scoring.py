@@ -84,6 +84,9 @@ def random(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Impor
     return Importance(structures, rng.random(structures.heads.shape), rng.random(structures.ffn.shape))
 
 
+# Scorers whose result depends on the order of batches: they get the examples in the order of the file, as in 2021.
+ORDERED: frozenset[ScorerName] = frozenset({"as_released"})
+
 SCORERS: dict[ScorerName, Scorer] = {
     "as_described": as_described,
     "as_released": as_released,
@@ -138,14 +141,15 @@ def _labelled_items(batch: Batch) -> Int[Tensor, " B"]:
 @contextmanager
 def _frozen(model: PreTrainedModel) -> Iterator[None]:
     """Evaluation mode without weight gradients, which the gates do not need; as before on leaving."""
-    training = model.training
+    training = {module: module.training for module in model.modules()}
     trainable = [weight for weight in model.parameters() if weight.requires_grad]
     model.eval().requires_grad_(False)
     try:
         with torch.enable_grad():
             yield
     finally:
-        model.train(training)
+        for module, mode in training.items():
+            module.training = mode
         for weight in trainable:
             weight.requires_grad_(True)
 

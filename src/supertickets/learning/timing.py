@@ -24,24 +24,41 @@ class Speedup:
     threads: int
     batch_size: int
     length: int
+    device: str
 
 
 def speedup(full: PreTrainedModel, pruned: PreTrainedModel, batches: Sequence[Batch], *, pairs: int = 15) -> Speedup:
-    """Time both models on the same batches in interleaved pairs, so that a noisy machine hits both alike."""
-    batch = {name: value for name, value in batches[len(batches) // 2].items() if name != "labels"}
+    """Time both models on one batch of middle length, on the pruned model's device.
+
+    They take turns, pair by pair, so that a noisy machine hits both alike.
+    """
+    device, middle = pruned.device, batches[len(batches) // 2]
+    full = full.to(device)  # type: ignore[arg-type]
+    batch = {name: value.to(device) for name, value in middle.items() if name != "labels"}
     for model in (full, pruned):
         _seconds(model, batch)  # warm-up
     ratios = [_seconds(full, batch) / _seconds(pruned, batch) for _ in range(pairs)]
     low, median, high = np.percentile(ratios, [10, 50, 90])
     size, length = batch["input_ids"].shape
-    return Speedup(float(median), float(low), float(high), pairs, torch.get_num_threads(), size, length)
+    threads = torch.get_num_threads()
+    return Speedup(float(median), float(low), float(high), pairs, threads, size, length, device_name(pruned))
 
 
 def _seconds(model: PreTrainedModel, batch: Batch) -> float:
     model.eval()
+    _finish(model)
     start = time.perf_counter()
     with torch.inference_mode():
         model(**batch)
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
+    _finish(model)
     return time.perf_counter() - start
+
+
+def _finish(model: PreTrainedModel) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
+
+
+def device_name(model: PreTrainedModel) -> str:
+    """What a model sits on: `cpu`, or the GPU's name."""
+    return torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else str(model.device.type)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -121,15 +121,16 @@ def _unwrap(model: PreTrainedModel) -> None:
         model.__dict__.pop(name, None)
 
 
-def bf16_pays() -> bool:
-    """Whether `precision: auto` means bf16 here: a GPU with bf16, or a processor with bf16 matrix units."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_amx_tile_supported())
+def resolved_precision(config: TrainingConfig) -> Literal["fp32", "bf16"]:
+    """What the config's precision means here: `auto` is bf16 on a GPU or processor with matrix units for it."""
+    if config.precision != "auto":
+        return config.precision
+    on_gpu = torch.cuda.is_available()
+    pays = torch.cuda.is_bf16_supported() if on_gpu else torch.cpu._is_amx_tile_supported()
+    return "bf16" if pays else "fp32"
 
 
 def _arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path | None) -> TrainingArguments:
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and bf16_pays())
     return TrainingArguments(
         output_dir=str(log_folder) if config.log_to and log_folder is not None else scratch,
         num_train_epochs=config.epochs,
@@ -139,7 +140,7 @@ def _arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path
         lr_scheduler_type="linear",
         warmup_steps=config.warmup,  # a value below 1 is a share of the steps
         max_grad_norm=config.max_grad_norm,
-        bf16=bf16,
+        bf16=resolved_precision(config) == "bf16",
         use_cpu=not torch.cuda.is_available(),
         seed=seeding.derive(seed, "training"),
         save_strategy="no",

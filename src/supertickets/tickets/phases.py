@@ -18,7 +18,7 @@ PHASE_DEFINITIONS: dict[Phase, str] = {
     "II": "Sparser levels whose winning ticket still scores above random tickets of the same size, read off the line "
     "through the full model and the random levels; where no random ticket was drawn, above half-way between the super "
     "ticket's score and the lowest winning score.",
-    "III": "Sparser levels where winning tickets are no better than that: the choice of units has stopped to matter.",
+    "III": "Sparser levels where winning tickets are no better than that: the choice of units no longer matters.",
 }
 
 

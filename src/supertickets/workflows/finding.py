@@ -88,7 +88,7 @@ def _sweep(config: Config, folder: Path, workers: int | None, progress: Progress
     from supertickets.experiments.delivery import SUPER_TICKET, deliver, is_delivered, super_run
     from supertickets.experiments.executors import check_workers, default_workers, executor
     from supertickets.experiments.outcome import choose
-    from supertickets.experiments.sweeps import run_missing
+    from supertickets.experiments.sweeps import result_of, run_missing
     from supertickets.experiments.workspace import Inputs
     from supertickets.workflows.reporting import conclude_and_report
 
@@ -101,7 +101,8 @@ def _sweep(config: Config, folder: Path, workers: int | None, progress: Progress
             records = run_missing(prepared, pool, workers, progress)
             run = super_run(prepared, records, choose(records).sparsity)
             if not is_delivered(prepared, run):
+                conclude_and_report(folder)  # the result is there even if the rest fails
                 progress.say("training the super ticket once more, to keep its model, and timing it")
-                pool.submit(deliver, folder, run).result()
+                result_of(pool.submit(deliver, folder, run))
         outcome, sentence, page = conclude_and_report(folder)
     return Found(sentence, outcome, page, folder / SUPER_TICKET)
