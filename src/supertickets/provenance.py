@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("supertickets", "torch", "transformers", "numpy")
+PACKAGES = ("supertickets", "torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "scikit-learn")
 
 
 def collect() -> dict[str, Any]:

@@ -116,10 +116,7 @@ def atomic_folder(final: Path, *, if_exists: Literal["refuse", "keep", "replace"
 
 @contextmanager
 def sweep_lock(folder: Path) -> Iterator[None]:
-    """Hold a sweep folder (made if absent) for this process; raises UserError naming the holder when another has it.
-
-    Holding it also means that every `.partial` inside was left by a killed process: they are removed.
-    """
+    """Hold a sweep folder (made if absent) for this process; raises UserError naming the holder when another has it."""
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK_FILE, timeout=0)
@@ -130,7 +127,6 @@ def sweep_lock(folder: Path) -> Iterator[None]:
                 f"in use by {_holder(folder)}", str(folder), "wait for it to end, or choose another folder"
             ) from fault
     try:
-        _remove_leftovers(folder)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(folder / HOLDER_FILE, {"pid": os.getpid(), "host": socket.gethostname(), "since": now})
         yield
@@ -147,7 +143,8 @@ def _holder(folder: Path) -> str:
         return "another process"
 
 
-def _remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
+    """Remove every `.partial` in a folder that is ours and locked: a killed process left them."""
     for leftover in list(folder.rglob(f".*{PARTIAL}")):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)

@@ -49,7 +49,7 @@ def test_the_record_of_an_untrained_ticket(swept: Workspace, config: Config) -> 
     for split, n in (("selection", 8), ("report", 12)):
         hits = record.arrays[f"{split}_predictions"].argmax(axis=1) == record.arrays[f"{split}_labels"]
         assert getattr(record, split).main == hits.mean() and getattr(record, split).n == len(hits) == n
-    assert record.provenance["threads"] == 1 and record.provenance["data"] == swept.data["sha256"]
+    assert record.provenance["threads"] == 1 and record.provenance["origin"] == swept.data["origin"]
     assert record.settings == settings_of(config) and record.cost.trained_examples == 0
 
 

@@ -14,7 +14,9 @@ from supertickets.experiments.outcome import choose, conclude, sentence, signed,
 from supertickets.experiments.records import Cost, Record, Size
 from supertickets.experiments.statistics import Summary
 from supertickets.learning.metrics import score
+from supertickets.learning.speed import Speedup
 
+SPEEDUP = Speedup(1.52, 1.4, 1.6, pairs=15, threads=1, batch_size=32, length=24, device="cpu")
 TASK = Task("toy", "classification", ("no", "yes"), ("accuracy",))
 N = 200
 
@@ -93,7 +95,11 @@ def test_no_control_without_random_tickets() -> None:
 
 def test_a_gain_is_one_plain_sentence() -> None:
     """Weights, scores with spread, difference with interval and seeds, and speed stand in one sentence."""
-    outcome = conclude(TASK, sweep(0.80, {0.2: (0.9, 0.9), 0.4: (0.7, 0.7)}), speedup=(1.52, 1.4, 1.6))
+    outcome = conclude(
+        TASK,
+        sweep(0.80, {0.2: (0.9, 0.9), 0.4: (0.7, 0.7)}),
+        speedup=SPEEDUP,
+    )
     text = sentence(outcome)
     low, high = signed(outcome.difference.low), signed(outcome.difference.high)
     assert text == (
@@ -170,7 +176,11 @@ def test_nothing_to_conclude_yet() -> None:
 
 def test_the_outcome_is_plain_json() -> None:
     """`to_dict` holds what `outcome.json` needs, and nothing that JSON lacks."""
-    plain = conclude(TASK, sweep(0.80, {0.2: (0.9, 0.9)}, {0.2: 0.7}), speedup=(1.5, 1.4, 1.6)).to_dict()
+    plain = conclude(
+        TASK,
+        sweep(0.80, {0.2: (0.9, 0.9)}, {0.2: 0.7}),
+        speedup=SPEEDUP,
+    ).to_dict()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert plain["control"]["sparsity"] == 0.2
     assert (plain["task"], plain["encoder"], plain["beats_full"]) == ("toy", "minilm", True)

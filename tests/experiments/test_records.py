@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from supertickets.errors import UserError
-from supertickets.experiments.records import ARRAYS_FILE, RECORD_FILE, Cost, Record, Size, load_all
+from supertickets.experiments.records import ARRAYS_FILE, RECORD_FILE, Cost, Record, Size, _checksum, load_all
 from supertickets.learning.metrics import Scores
 
 RECORD = Record(
@@ -68,6 +68,7 @@ def edited(change: Callable[[dict[str, object]], object]) -> Callable[[Path], No
     def edit(folder: Path) -> None:
         body = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
         change(body)
+        body["sha256"] = _checksum({name: value for name, value in body.items() if name != "sha256"})
         (folder / RECORD_FILE).write_text(json.dumps(body), encoding="utf-8")
 
     return edit
@@ -83,6 +84,12 @@ def cut(name: str, keep: float) -> Callable[[Path], None]:
     return tear
 
 
+def rounded_up(folder: Path) -> None:
+    """Somebody made a score better."""
+    text = (folder / RECORD_FILE).read_text(encoding="utf-8")
+    (folder / RECORD_FILE).write_text(text.replace('"seed": ', '"seed": 1'), encoding="utf-8")
+
+
 def flip(folder: Path) -> None:
     """One bit of the arrays is another."""
     body = bytearray((folder / ARRAYS_FILE).read_bytes())
@@ -94,6 +101,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "json torn": (cut(RECORD_FILE, 0.5), RECORD_FILE),
     "json empty": (cut(RECORD_FILE, 0), RECORD_FILE),
     "json another": (lambda folder: (folder / RECORD_FILE).write_text("[]"), RECORD_FILE),
+    "a number edited by hand": (rounded_up, "damaged"),
     "arrays torn": (cut(ARRAYS_FILE, 0.9), ARRAYS_FILE),
     "arrays empty": (cut(ARRAYS_FILE, 0), ARRAYS_FILE),
     "arrays tampered with": (flip, ARRAYS_FILE),

@@ -165,7 +165,7 @@ def test_inputs_are_read_without_a_folder(config: Config) -> None:
     """Reading says what there is: examples, checksums of data and encoder."""
     inputs = Inputs.read(config)
     assert {split: len(examples) for split, examples in inputs.examples.items()} == {"train": 40, "report": 12}
-    assert inputs.sha256["data"] == inputs.loaded.sha256 and len(inputs.sha256["encoder"]) == 64
+    assert inputs.origin["data"] == inputs.loaded.sha256 and len(inputs.origin["encoder"]) == 64
 
 
 def test_a_strangers_folder_is_refused(config: Config, tmp_path: Path) -> None:

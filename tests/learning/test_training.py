@@ -22,7 +22,7 @@ from supertickets.errors import UserError
 from supertickets.learning import training
 from supertickets.learning.evaluation import predict
 from supertickets.learning.scoring import score
-from supertickets.learning.training import train
+from supertickets.learning.training import resolved_precision, train
 
 STILL: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 

@@ -18,6 +18,7 @@ from supertickets.experiments.plans import plan
 from supertickets.experiments.records import Cost, Record, Size
 from supertickets.experiments.runs import Run, settings_of
 from supertickets.learning.metrics import score
+from supertickets.learning.speed import Speedup
 from supertickets.reports.findings import Findings, gather
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask, draw
@@ -29,6 +30,8 @@ SELECTION_N, REPORT_N = 333, 277
 VERSIONS = {"python": "3.11.2", "supertickets": "0.1.0", "torch": "2.13.0", "transformers": "5.24.0", "numpy": "2.4.0"}
 
 Sweep = Callable[..., list[Record]]
+
+SPEEDUP = Speedup(1.42, 1.37, 1.49, pairs=15, threads=1, batch_size=32, length=24, device="cpu")
 
 
 def rate(kind: str, sparsity: float, gain: float) -> float:
@@ -142,7 +145,7 @@ def synthetic_records() -> Sweep:
 @pytest.fixture
 def findings(config: Config, task: Task, synthetic_records: Sweep) -> Findings:
     """The findings of a finished sweep with a true gain, from few resamples."""
-    return gather(config, task, data_of(task), synthetic_records(config, task), (1.42, 1.37, 1.49), resamples=200)
+    return gather(config, task, data_of(task), synthetic_records(config, task), SPEEDUP, resamples=200)
 
 
 @pytest.fixture

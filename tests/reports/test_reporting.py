@@ -24,7 +24,19 @@ Build = Callable[..., list[Record]]
 def test_a_finished_sweep(config: Config, task: Task, synthetic_records: Build, sweep_folder: Write) -> None:
     """Page, figures and outcome are written; the outcome holds the sentence that is on the page."""
     folder = sweep_folder(config, task, synthetic_records(config, task))
-    storage.write_json(folder / "speedup.json", {"median": 1.4, "p10": 1.3, "p90": 1.5, "pairs": 15})
+    storage.write_json(
+        folder / "speedup.json",
+        {
+            "median": 1.4,
+            "p10": 1.3,
+            "p90": 1.5,
+            "pairs": 15,
+            "threads": 1,
+            "batch_size": 32,
+            "length": 24,
+            "device": "cpu",
+        },
+    )
     outcome, text, page = conclude_and_report(folder)
     assert page == folder / "report.html"
     assert sorted(path.name for path in (folder / "figures").iterdir()) == ["agreement.svg", "curve.svg"]

@@ -10,6 +10,7 @@ from supertickets import storage
 from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.export import save_ticket_model
 from supertickets.errors import UserError
+from supertickets.experiments.layout import SPEED_FILE, SUPER_TICKET
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import TicketRun, TuneRun
 from supertickets.experiments.sweeps import perform
@@ -17,8 +18,6 @@ from supertickets.experiments.workspace import Workspace
 from supertickets.learning.timing import speedup
 from supertickets.tickets.ticket import TICKET_FILE
 
-SUPER_TICKET = "super_ticket"
-SPEED_FILE = "speedup.json"
 TIMED_BATCH = 32
 
 

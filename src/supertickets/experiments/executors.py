@@ -13,6 +13,8 @@ from typing import Any
 
 from supertickets.errors import UserError
 
+MOST_BY_DEFAULT = 8  # each worker holds a model and its optimiser in memory
+
 
 class InProcess(Executor):
     """Runs each call at once, in this process."""
@@ -47,10 +49,10 @@ def _start_worker(threads: int) -> None:
 
 
 def default_workers() -> int:
-    """One single-threaded worker per core, which beats one process with a thread per core; one worker on a GPU."""
+    """One worker per core, which beats one process with a thread per core, up to eight; one worker on a GPU."""
     import torch
 
-    return 1 if torch.cuda.is_available() else cores()
+    return 1 if torch.cuda.is_available() else min(cores(), MOST_BY_DEFAULT)
 
 
 def check_workers(workers: int) -> int:

@@ -10,6 +10,7 @@ from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.records import Record
 from supertickets.experiments.statistics import Interval, Split, Summary, difference, summary
+from supertickets.learning.speed import Speedup
 from supertickets.tickets.phases import Phases, Point, find_phases
 
 DEV_SELECTED = "dev-selected (paper protocol)"
@@ -50,17 +51,8 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Speedup:
-    """How many times as fast as the full model the super ticket runs: median and 10th to 90th percentile."""
-
-    median: float
-    p10: float
-    p90: float
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """The result of one sweep; scores are shares of 1 on the report split, `difference` is ticket less full model.
+    """The result of one sweep; scores are shares of 1 on the report split, `difference` is ticket minus full model.
 
     `beats_full`: the super ticket scores above the full model on the selection split and on the report split.
     """
@@ -163,10 +155,10 @@ def _of_shared_seeds(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[Rec
     return [r for r in a if r.seed in shared], [r for r in b if r.seed in shared]
 
 
-def conclude(task: Task, records: Sequence[Record], speedup: tuple[float, float, float] | None = None) -> Outcome:
+def conclude(task: Task, records: Sequence[Record], speedup: Speedup | None = None) -> Outcome:
     """Choose on the selection split, then report on the report split.
 
-    `speedup` is (median, p10, p90) of the super ticket's, where it was measured. Raises UserError while no
+    `speedup` is the super ticket's, where it was measured. Raises UserError while no
     seed has both its full model and a winning ticket.
     """
     choice = choose(records)
@@ -184,7 +176,7 @@ def conclude(task: Task, records: Sequence[Record], speedup: tuple[float, float,
         difference=gain,
         control=control(task, records, choice.sparsity),
         dev_selected=dev_selected(task, records, choice.sparsity),
-        speedup=Speedup(*speedup) if speedup else None,
+        speedup=speedup,
         beats_full_on_selection=ahead,
         beats_full=ahead and gain.value > 0,
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from supertickets import storage
 from supertickets.errors import UserError
+from supertickets.experiments.layout import RUNS
 from supertickets.learning.metrics import Scores
 
 RECORD_FILE = "record.json"
@@ -94,4 +95,4 @@ def _checksum(body: Mapping[str, Any]) -> str:
 
 def load_all(sweep_folder: Path) -> list[Record]:
     """Every finished record under `<sweep>/runs`, in the order of their names; raises UserError on a damaged one."""
-    return [Record.load(path.parent) for path in sorted((sweep_folder / "runs").glob(f"*/{RECORD_FILE}"))]
+    return [Record.load(path.parent) for path in sorted((sweep_folder / RUNS).glob(f"*/{RECORD_FILE}"))]

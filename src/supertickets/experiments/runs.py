@@ -64,7 +64,7 @@ def settings_of(config: Config) -> dict[str, Any]:
         for section, values in asdict(config).items()
         for name, value in (values.items() if isinstance(values, dict) else [("", values)])
     }
-    # The selection split's size follows from the number of seeds it is pooled over.
+    # The number of seeds sets how much each holds out to choose by, so a sweep cannot grow in seeds.
     return {key: value for key, value in flat.items() if key not in _SHAPELESS} | {"selection.seeds": len(config.seeds)}
 
 

@@ -16,21 +16,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from supertickets import provenance, settings, storage
 from supertickets.config import Config
 from supertickets.data import files, splits
-from supertickets.data.batching import tokenise, tokenizer_sha256
+from supertickets.data.batching import KEY_FILE, tokenise, tokenizer_sha256
 from supertickets.data.tasks import Task
 from supertickets.encoders.checkpoints import resolve
 from supertickets.encoders.families import longest_input, structures_of
 from supertickets.encoders.loading import load, load_tokenizer
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
+from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, RUNS, TICKETS
 from supertickets.experiments.runs import Run, settings_of
 from supertickets.learning.training import resolved_precision
 from supertickets.tickets.drawing import check_min_heads
 from supertickets.tickets.structures import Structures
-
-CONFIG_FILE = "config.yaml"
-DATA_FILE = "data.json"
-CACHE = "cache"
 
 
 @dataclass(frozen=True)
@@ -89,6 +86,7 @@ class Inputs:
         data or an encoder that has changed since.
         """
         _check_owner(folder, self.config, self.origin)
+        storage.remove_leftovers(folder)
         for split, examples in self.examples.items():
             tokenise(examples, self.tokenizer, self.max_length, folder / CACHE / split)
         about = {"task": asdict(self.loaded.task), "sizes": self.loaded.sizes, "notes": self.loaded.notes}
@@ -156,11 +154,11 @@ class Workspace:
 
     def run_folder(self, run: Run) -> Path:
         """Where the run's record lies."""
-        return self.folder / "runs" / run.name
+        return self.folder / RUNS / run.name
 
     def ticket_folder(self, run: Run) -> Path:
         """Where the run's ticket lies."""
-        return self.folder / "tickets" / run.name
+        return self.folder / TICKETS / run.name
 
 
 def _encoder_sha256(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -182,10 +180,14 @@ def _held_out(labels: Any, config: Config, task: Task, seed: int) -> tuple[split
     return splits.split_selection(np.asarray(labels), size, seed, task.kind == "classification")
 
 
-def _check_not_a_strangers(folder: Path) -> None:
-    """A preparation that failed leaves a cache and a lock; anything else is somebody's own."""
-    own = {CACHE, DATA_FILE, storage.LOCK_FILE, storage.HOLDER_FILE}
-    others = sorted(path.name for path in folder.glob("*") if path.name not in own)
+def check_not_a_strangers(folder: Path) -> None:
+    """Raise UserError for a folder with files that no sweep made; a preparation that failed leaves cache and lock."""
+    if (folder / CONFIG_FILE).exists():
+        return
+    own = {DATA_FILE, storage.LOCK_FILE, storage.HOLDER_FILE}
+    own |= {CACHE} if all((path / KEY_FILE).is_file() for path in (folder / CACHE).glob("[!.]*")) else set()
+    found = [path for path in folder.glob("*") if not path.name.endswith(storage.PARTIAL)]
+    others = sorted(path.name for path in found if path.name not in own)
     if others:
         raise UserError(
             f"this folder holds other files ({', '.join(others[:3])})",
@@ -195,8 +197,8 @@ def _check_not_a_strangers(folder: Path) -> None:
 
 
 def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> None:
+    check_not_a_strangers(folder)
     if not (folder / CONFIG_FILE).exists():
-        _check_not_a_strangers(folder)
         return
     theirs, ours = settings_of(settings.load(folder / CONFIG_FILE)), settings_of(config)
     changed = [

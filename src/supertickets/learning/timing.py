@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from supertickets.learning.scoring import Batch
-
-
-@dataclass(frozen=True)
-class Speedup:
-    """Ratio of the full model's time to the pruned model's: median and 10th to 90th percentile of pairs."""
-
-    median: float
-    p10: float
-    p90: float
-    pairs: int
-    threads: int
-    batch_size: int
-    length: int
-    device: str
+from supertickets.learning.speed import Speedup
 
 
 def speedup(full: PreTrainedModel, pruned: PreTrainedModel, batches: Sequence[Batch], *, pairs: int = 15) -> Speedup:

@@ -13,6 +13,7 @@ from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import Record
+from supertickets.learning.speed import Speedup
 from supertickets.reports import tables
 
 
@@ -43,7 +44,7 @@ def gather(
     task: Task,
     data: Mapping[str, Any],
     records: Sequence[Record],
-    speedup: tuple[float, float, float] | None = None,
+    speedup: Speedup | None = None,
     resamples: int = 2000,
 ) -> Findings:
     """Work out every table, the choice and the outcome from the records that the config plans."""

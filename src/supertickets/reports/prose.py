@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from supertickets.data.tasks import Task
-from supertickets.experiments.outcome import DEV_SELECTED, Outcome, Speedup, signed, spread
+from supertickets.experiments.outcome import DEV_SELECTED, Outcome, signed, spread
 from supertickets.experiments.statistics import INTERVAL_METHOD, Interval
+from supertickets.learning.speed import Speedup
 from supertickets.reports.findings import Findings
 from supertickets.reports.style import KINDS
 from supertickets.tickets.phases import PHASE_DEFINITIONS
@@ -162,7 +163,11 @@ def _tile(name: str, value: str, *details: str) -> dict[str, Any]:
 
 
 def _speed_lines(speedup: Speedup) -> tuple[str, ...]:
-    return ("as fast as the full model", f"10th to 90th percentile: {speedup.p10:.2f} to {speedup.p90:.2f}")
+    threads = "1 thread" if speedup.threads == 1 else f"{speedup.threads} threads"
+    return (
+        f"10th to 90th percentile: {speedup.p10:.2f} to {speedup.p90:.2f}",
+        f"{speedup.batch_size} texts of {speedup.length} tokens, fp32, {speedup.device}, {threads}",
+    )
 
 
 def seeds(count: int) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supertickets import settings, storage
 from supertickets.config import Budget, Config
+from supertickets.experiments.layout import SUPER_TICKET
 from supertickets.experiments.outcome import Outcome
 from supertickets.experiments.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from supertickets.experiments.workspace import Inputs
 
 DEMO: dict[str, Any] = {
     "data": {"task": "movie-reviews", "train_examples": 800, "report_examples": 1000},
@@ -84,19 +88,29 @@ def sweep(
     return _sweep(chosen, Path(out or Path("runs") / Path(file).stem), workers, progress or Silent())
 
 
+def _examples(inputs: Inputs) -> str:
+    """How many examples there are, and that a setting cuts them where it does."""
+    train, selection, report = inputs.sizes
+    rows = len(inputs.loaded.train)
+    cut = f" of {rows} (data.train_examples)" if train + selection < rows else ""
+    return f"{train} examples to train on and {selection} to choose by{cut}, {report} to report on"
+
+
 def _sweep(config: Config, folder: Path, workers: int | None, progress: Progress) -> Found:
-    from supertickets.experiments.delivery import SUPER_TICKET, deliver, is_delivered, super_run
+    from supertickets.experiments.delivery import deliver, is_delivered, super_run
     from supertickets.experiments.executors import check_workers, default_workers, executor
     from supertickets.experiments.outcome import choose
     from supertickets.experiments.sweeps import result_of, run_missing
-    from supertickets.experiments.workspace import Inputs
+    from supertickets.experiments.workspace import Inputs, check_not_a_strangers
     from supertickets.workflows.reporting import conclude_and_report
 
     workers = default_workers() if workers is None else check_workers(workers)
     progress.say("preparing the data")
+    check_not_a_strangers(folder)
     inputs = Inputs.read(config)  # before the lock, which makes the folder: bad input leaves none behind
     with storage.sweep_lock(folder):
         prepared = inputs.put(folder)
+        progress.say(_examples(inputs))
         with executor(workers) as pool:
             records = run_missing(prepared, pool, workers, progress)
             run = super_run(prepared, records, choose(records).sparsity)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from supertickets import settings, storage
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
+from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, OUTCOME_FILE, SPEED_FILE
+from supertickets.learning.speed import Speedup
 
 if TYPE_CHECKING:
     from supertickets.experiments.outcome import Outcome
     from supertickets.reports.findings import Findings
-
-CONFIG_FILE, DATA_FILE, SPEED_FILE, OUTCOME_FILE = "config.yaml", "data.json", "speedup.json", "outcome.json"
 
 
 def report(folder: Path | str) -> Path:
@@ -52,7 +52,7 @@ def _report(folder: Path) -> tuple[Findings, Path]:
             "this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find"
         )
     config, data = settings.load(folder / CONFIG_FILE), storage.read_json(folder / DATA_FILE)
-    findings = gather(config, _task(data["task"]), data, load_all(folder), _speedup(folder))
+    findings = gather(config, Task.from_dict(data["task"]), data, load_all(folder), _speedup(folder))
     write_figures(folder, findings)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if findings.outcome is not None:
@@ -61,17 +61,7 @@ def _report(folder: Path) -> tuple[Findings, Path]:
     return findings, write_page(folder, findings)
 
 
-def _task(fields: dict[str, Any]) -> Task:
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-    }
-    return Task(**values)
-
-
-def _speedup(folder: Path) -> tuple[float, float, float] | None:
+def _speedup(folder: Path) -> Speedup | None:
     """The measured speed-up of the delivered super ticket; None while none is delivered."""
     path = folder / SPEED_FILE
-    if not path.is_file():
-        return None
-    measured = storage.read_json(path)
-    return measured["median"], measured["p10"], measured["p90"]
+    return Speedup.from_dict(storage.read_json(path)) if path.is_file() else None

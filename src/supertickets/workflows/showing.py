@@ -14,15 +14,12 @@ from jaxtyping import Bool
 from supertickets import settings, storage
 from supertickets.config import Config
 from supertickets.errors import UserError
+from supertickets.experiments.layout import CONFIG_FILE, OUTCOME_FILE, REPORT_FILE, SUPER_TICKET
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
 from supertickets.workflows.facts import aligned, duration, listed
-
-CONFIG_FILE = "config.yaml"
-OUTCOME_FILE = "outcome.json"
-DELIVERED = ("super_ticket", "report.html")
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ def show_sweep(folder: Path) -> Shown:
     runs = plan(config)
     records, damaged = _records(folder, runs)
     missing = [_title(run) for run in runs if run.name not in records and run.name not in damaged]
-    missing += [name for name in DELIVERED if not (folder / name).exists()]
+    missing += [name for name in (SUPER_TICKET, REPORT_FILE) if not (folder / name).exists()]
     seconds = _seconds(list(records.values()))
     outcome = storage.read_json(folder / OUTCOME_FILE) if (folder / OUTCOME_FILE).is_file() else {}
     trained = sum(record.cost.trained_examples for record in records.values())

@@ -1,0 +1,13 @@
+"""What lies where in a sweep's folder. No torch."""
+
+from __future__ import annotations
+
+CONFIG_FILE = "config.yaml"
+DATA_FILE = "data.json"
+SPEED_FILE = "speedup.json"
+OUTCOME_FILE = "outcome.json"
+REPORT_FILE = "report.html"
+RUNS = "runs"
+TICKETS = "tickets"
+CACHE = "cache"
+SUPER_TICKET = "super_ticket"
