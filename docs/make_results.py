@@ -37,7 +37,7 @@ def filled(readme: str, folders: list[Path]) -> str:
     sentence = (
         json.loads((ROOT / "results/sst2/outcome.json").read_text(encoding="utf-8"))["sentence"] if folders else ""
     )
-    return re.sub(r"> <!-- sentence -->.*", lambda _: f"> <!-- sentence --> {sentence}", readme)
+    return re.sub(r"> <!-- sentence -->.*", lambda _: f"> <!-- sentence --> {sentence}".rstrip(), readme)
 
 
 def row(folder: Path) -> str:

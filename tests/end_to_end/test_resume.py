@@ -34,9 +34,9 @@ FEW: list[Place] = [
     ("write", 8),  # the winning ticket's arrays
     ("write", 7),  # its record
     ("write", 10),  # the random ticket's arrays
-    ("write", 14),  # the super ticket's folder (a first report is there already)
-    ("write", 12),  # its speed
-    ("write", 16),  # the last report (the old super ticket moves away first)
+    ("write", 13),  # the super ticket's folder (a first report is there already)
+    ("write", 10),  # its speed
+    ("write", 15),  # the last report (the old super ticket moves away first)
 ]
 KILLED = [
     "cache/train",
