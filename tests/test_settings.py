@@ -296,3 +296,13 @@ def test_python_paths_and_tuples_are_taken_as_given() -> None:
     config = settings.load(flags={"seeds": (4,), "data": {"task": "rte", "folder": Path("glue")}})
     assert (config.seeds, config.data.folder) == ((4,), "glue")
     assert faults(flags={"seeds": (-1,)}) == ["seeds.0: must be 0 or more, not -1"]
+
+
+@pytest.mark.parametrize("setting", ["text", "text_pair", "label"])
+def test_a_column_without_own_files_is_refused(setting: str) -> None:
+    """A known task's columns are known: naming one is a fault, where silence would ignore it."""
+    flags = {"data": {"task": "rte", "folder": "glue", setting: "stars"}}
+    with pytest.raises(UserError, match=rf"data\.{setting}.*is for your own files"):
+        settings.load(flags=flags)
+    own = {"data": {"train": "a.csv", "test": "b.csv", setting: "stars"}}
+    assert getattr(settings.load(flags=own).data, setting) == "stars"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 # A test holds them equal.
 if TYPE_CHECKING:
     from supertickets.config import Config as Config
+    from supertickets.encoders.families import structures_of as structures_of
     from supertickets.encoders.gating import gate as gate
     from supertickets.encoders.loading import load as load
     from supertickets.encoders.pruning import prune as prune
@@ -47,6 +48,7 @@ _HOME = {
     "report": "workflows.reporting",
     "score": "learning.scoring",
     "show": "workflows.showing",
+    "structures_of": "encoders.families",
     "sweep": "workflows.finding",
 }
 

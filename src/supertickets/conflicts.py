@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from supertickets.config import Config
+from supertickets.config import Config, DataConfig
 from supertickets.schema import Fault, get, suggest
 from supertickets.yaml_places import Loc
 
@@ -21,6 +21,7 @@ _TASK, _FOLDER, _TRAIN, _TEST = _DATA = tuple(("data", name) for name in ("task"
 def conflicts(config: Config) -> Iterator[Conflict]:
     """Each fault with the settings it follows from."""
     yield from _data(config)
+    yield from _columns(config)
     for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("seeds",)):
         values = get(config, loc)
         twice = [value for index, value in enumerate(values) if value in values[:index]]
@@ -34,6 +35,17 @@ def conflicts(config: Config) -> Iterator[Conflict]:
     if low > high:
         locs = (("selection", "min_share"), ("selection", "max_share"))
         yield Fault(locs[0], f"must be selection.max_share ({high}) or less, not {low}"), locs
+
+
+def _columns(config: Config) -> Iterator[Conflict]:
+    """Columns name parts of your own files; a known task's and the embedded one's are known."""
+    data, default = config.data, DataConfig()
+    if data.train is not None or data.test is not None:
+        return
+    for name in ("text", "text_pair", "label"):
+        if getattr(data, name) != getattr(default, name):
+            loc = ("data", name)
+            yield Fault(loc, "is for your own files; give data.train and data.test, or leave it out"), (loc, *_DATA)
 
 
 def _data(config: Config) -> Iterator[Conflict]:
