@@ -10,7 +10,7 @@ import pytest
 
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
-from supertickets.experiments.outcome import choose, conclude, sentence, signed, spread
+from supertickets.experiments.outcome import Outcome, choose, conclude, sentence, signed, spread
 from supertickets.experiments.records import Cost, Record, Size
 from supertickets.experiments.statistics import Summary
 from supertickets.learning.metrics import score
@@ -21,6 +21,11 @@ TASK = Task("toy", "classification", ("no", "yes"), ("accuracy",))
 N = 200
 
 
+def concluded(records: list[Record], speedup: Speedup | None = None) -> Outcome:
+    """The toy task's outcome."""
+    return conclude(TASK, records, "minilm", speedup)
+
+
 def record(kind: str, sparsity: float, seed: int, selection: float, report: float) -> Record:
     """A record with exactly these accuracies; every model fails on the last examples, so pairs differ little."""
     arrays, scores = {}, {}
@@ -29,7 +34,7 @@ def record(kind: str, sparsity: float, seed: int, selection: float, report: floa
         arrays |= {f"{split}_labels": labels, f"{split}_predictions": np.stack([~right, right], 1).astype(np.float32)}
         scores[split] = score(TASK, arrays[f"{split}_predictions"], labels)
     size = Size(1 - sparsity / 2, 1 - sparsity, (1,), (1,))
-    settings = {"encoder.name": "minilm"}
+    settings: dict[str, str] = {}
     return Record(
         f"{kind}-{sparsity}-s{seed}",
         kind,
@@ -70,7 +75,7 @@ def test_the_choice_sees_the_selection_split_only() -> None:
 
 def test_the_papers_protocol_is_optimistic() -> None:
     """The dev-selected level is the best on the report split, and its gap is that to the chosen ticket."""
-    found = conclude(TASK, sweep(0.80, {0.2: (0.85, 0.82), 0.4: (0.83, 0.88)})).dev_selected
+    found = concluded(sweep(0.80, {0.2: (0.85, 0.82), 0.4: (0.83, 0.88)})).dev_selected
     assert found.sparsity == 0.4
     assert found.score.mean == pytest.approx(0.88)
     assert found.difference.value == pytest.approx(0.08)
@@ -79,9 +84,7 @@ def test_the_papers_protocol_is_optimistic() -> None:
 
 def test_random_is_compared_at_the_same_size() -> None:
     """The control is winning less random at the control level nearest to the super ticket, both at that level."""
-    found = conclude(
-        TASK, sweep(0.8, {0.2: (0.8, 0.8), 0.3: (0.9, 0.9), 0.6: (0.7, 0.7)}, {0.2: 0.75, 0.6: 0.5})
-    ).control
+    found = concluded(sweep(0.8, {0.2: (0.8, 0.8), 0.3: (0.9, 0.9), 0.6: (0.7, 0.7)}, {0.2: 0.75, 0.6: 0.5})).control
     assert found is not None
     assert found.sparsity == 0.2
     assert found.difference.value == pytest.approx(0.05)
@@ -90,13 +93,12 @@ def test_random_is_compared_at_the_same_size() -> None:
 
 def test_no_control_without_random_tickets() -> None:
     """A sweep without random tickets has no control."""
-    assert conclude(TASK, sweep(0.8, {0.2: (0.9, 0.9)})).control is None
+    assert concluded(sweep(0.8, {0.2: (0.9, 0.9)})).control is None
 
 
 def test_a_gain_is_one_plain_sentence() -> None:
     """Weights, scores with spread, difference with interval and seeds, and speed stand in one sentence."""
-    outcome = conclude(
-        TASK,
+    outcome = concluded(
         sweep(0.80, {0.2: (0.9, 0.9), 0.4: (0.7, 0.7)}),
         speedup=SPEEDUP,
     )
@@ -113,12 +115,12 @@ def test_a_gain_is_one_plain_sentence() -> None:
 def test_an_unsure_gain_is_called_that() -> None:
     """A gain that the interval cannot tell from none says so."""
     records = sweep(0.80, {0.2: (0.9, 0.805)})
-    assert sentence(conclude(TASK, records)).endswith("; the interval includes zero.")
+    assert sentence(concluded(records)).endswith("; the interval includes zero.")
 
 
 def test_no_gain_says_exactly_that() -> None:
     """When every ticket scores below the full model, the sentence says that none beats it."""
-    outcome = conclude(TASK, sweep(0.80, {0.2: (0.78, 0.79), 0.4: (0.7, 0.7)}))
+    outcome = concluded(sweep(0.80, {0.2: (0.78, 0.79), 0.4: (0.7, 0.7)}))
     assert sentence(outcome).startswith(
         "No ticket beats the full model: the best one, chosen on the selection split, keeps"
     )
@@ -128,14 +130,14 @@ def test_no_gain_says_exactly_that() -> None:
 
 def test_an_equal_score_is_no_gain() -> None:
     """A ticket that only equals the full model does not beat it."""
-    outcome = conclude(TASK, sweep(0.80, {0.2: (0.80, 0.80)}))
+    outcome = concluded(sweep(0.80, {0.2: (0.80, 0.80)}))
     assert not outcome.beats_full
     assert sentence(outcome).startswith("No ticket beats the full model: ")
 
 
 def test_a_gain_on_selection_alone_is_none() -> None:
     """A chosen ticket that falls behind on the report split is no gain, though another level is ahead there."""
-    text = sentence(conclude(TASK, sweep(0.80, {0.2: (0.9, 0.78), 0.4: (0.85, 0.82)})))
+    text = sentence(concluded(sweep(0.80, {0.2: (0.9, 0.78), 0.4: (0.85, 0.82)})))
     assert text.startswith(
         "The super ticket, chosen on the selection split, does not beat the full model on the report"
     )
@@ -143,7 +145,7 @@ def test_a_gain_on_selection_alone_is_none() -> None:
 
 def test_a_gain_on_report_alone_is_none() -> None:
     """A ticket behind on the selection split is not called a gain for being ahead on the report split."""
-    outcome = conclude(TASK, sweep(0.80, {0.2: (0.79, 0.83)}))
+    outcome = concluded(sweep(0.80, {0.2: (0.79, 0.83)}))
     assert sentence(outcome).startswith(
         "No ticket beats the full model on the selection split: the best one there keeps"
     )
@@ -152,7 +154,7 @@ def test_a_gain_on_report_alone_is_none() -> None:
 
 def test_one_seed_is_said() -> None:
     """With one seed there is no spread, and the sentence says what the interval counts."""
-    text = sentence(conclude(TASK, sweep(0.80, {0.2: (0.9, 0.9)}, seeds=1)))
+    text = sentence(concluded(sweep(0.80, {0.2: (0.9, 0.9)}, seeds=1)))
     assert "scores 90.0 against the full model's 80.0 (difference" in text
     assert "1 seed, so the interval counts examples only)" in text
 
@@ -171,13 +173,12 @@ def test_nothing_to_conclude_yet() -> None:
     full, ticket = record("full", 0.0, 0, 0.8, 0.8), record("winning", 0.2, 1, 0.8, 0.8)
     for records in ([], [full], [ticket], [full, ticket]):
         with pytest.raises(UserError, match="no seed has both its full model and a winning ticket yet"):
-            conclude(TASK, records)
+            concluded(records)
 
 
 def test_the_outcome_is_plain_json() -> None:
     """`to_dict` holds what `outcome.json` needs, and nothing that JSON lacks."""
-    plain = conclude(
-        TASK,
+    plain = concluded(
         sweep(0.80, {0.2: (0.9, 0.9)}, {0.2: 0.7}),
         speedup=SPEEDUP,
     ).to_dict()

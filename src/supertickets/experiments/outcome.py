@@ -155,11 +155,11 @@ def _of_shared_seeds(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[Rec
     return [r for r in a if r.seed in shared], [r for r in b if r.seed in shared]
 
 
-def conclude(task: Task, records: Sequence[Record], speedup: Speedup | None = None) -> Outcome:
+def conclude(task: Task, records: Sequence[Record], encoder: str, speedup: Speedup | None = None) -> Outcome:
     """Choose on the selection split, then report on the report split.
 
-    `speedup` is the super ticket's, where it was measured. Raises UserError while no
-    seed has both its full model and a winning ticket.
+    `encoder` is its name, `speedup` the super ticket's, where it was measured. Raises UserError while
+    no seed has both its full model and a winning ticket.
     """
     choice = choose(records)
     ticket, full = _of_shared_seeds(comparable(records)[choice.sparsity], full_models(records))
@@ -167,7 +167,7 @@ def conclude(task: Task, records: Sequence[Record], speedup: Speedup | None = No
     ahead = bool(choice.phases.beats_full)
     return Outcome(
         task=task.name,
-        encoder=str(full[0].settings.get("encoder.name", "")),
+        encoder=encoder,
         sparsity=choice.sparsity,
         weights_all=sum(r.size.weights_all for r in ticket) / len(ticket),
         weights_encoder=sum(r.size.weights_encoder for r in ticket) / len(ticket),

@@ -60,7 +60,7 @@ def gather(
         missing=tuple(name for name in planned if name not in done),
         unplanned=tuple(record.name for record in records if record.name not in done),
         choice=choose(counted) if ready else None,
-        outcome=conclude(task, counted, speedup) if ready else None,
+        outcome=conclude(task, counted, config.encoder.name, speedup) if ready else None,
         levels=tables.levels(task, counted, resamples),
         agreement=tables.agreement(counted),
         units=tables.units(counted),
