@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 GROUPS = {
     "The main job": ("find", "sweep", "report", "show", "check", "init"),
     "Tickets": ("Mask", "Importance", "Structures", "Ticket"),
-    "Encoders": ("load", "RewindPoint", "score", "gate", "prune"),
+    "Encoders": ("load", "structures_of", "RewindPoint", "score", "gate", "prune"),
     "Settings and errors": ("Config", "UserError"),
 }
 HEAD = """# Reference

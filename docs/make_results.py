@@ -35,7 +35,9 @@ def filled(readme: str, folders: list[Path]) -> str:
     table = "\n".join([HEADER, *map(row, folders)]) if folders else "No result is kept yet."
     readme = re.sub(r"<!-- results -->.*?(?=\n## )", lambda _: f"<!-- results -->\n{table}\n", readme, flags=re.DOTALL)
     sentence = (
-        json.loads((ROOT / "results/sst2/outcome.json").read_text(encoding="utf-8"))["sentence"] if folders else ""
+        json.loads((ROOT / "results/movie-reviews/outcome.json").read_text(encoding="utf-8"))["sentence"]
+        if folders
+        else ""
     )
     return re.sub(r"> <!-- sentence -->.*", lambda _: f"> <!-- sentence --> {sentence}".rstrip(), readme)
 

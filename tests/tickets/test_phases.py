@@ -105,3 +105,9 @@ def test_point_refuses_what_is_no_score(values: Any) -> None:
     """Scores are finite, spreads not negative, seeds counted, sizes shares of one."""
     with pytest.raises(UserError, match=r"^Point: .* is no (score|size)$"):
         Point(*values)
+
+
+def test_phases_are_contiguous() -> None:
+    """One noisy level below random's line, with better ones beyond it, stays in phase II."""
+    found = find_phases(FULL, points(0.82, 0.60, 0.81, 0.50), points(0.70, 0.70, 0.70, 0.70))
+    assert found.labels == {0.1: "I", 0.2: "II", 0.3: "II", 0.4: "III"}

@@ -15,10 +15,10 @@ Phase = Literal["I", "II", "III"]
 
 PHASE_DEFINITIONS: dict[Phase, str] = {
     "I": "Levels up to the super ticket: the winning ticket with the highest selection score, of equals the smallest.",
-    "II": "Sparser levels whose winning ticket still scores above random tickets of the same size, read off the line "
-    "through the full model and the random levels; where no random ticket was drawn, above half-way between the super "
-    "ticket's score and the lowest winning score.",
-    "III": "Sparser levels where winning tickets are no better than that: the choice of units no longer matters.",
+    "II": "Sparser levels up to the last whose winning ticket scores above random tickets of the same size, read off "
+    "the line through the full model and the random levels; where no random ticket was drawn, above half-way between "
+    "the super ticket's score and the lowest winning score.",
+    "III": "The levels beyond, where winning tickets are no better than that: the choice of units no longer matters.",
 }
 
 
@@ -61,17 +61,17 @@ def find_phases(full: Point, points: Sequence[Point], random: Sequence[Point] = 
     if len({point.sparsity for point in points}) < len(points):
         raise UserError("two winning points at one sparsity", "find_phases", "average over seeds first")
     chosen = max(points, key=lambda point: (point.mean, point.sparsity))
-    labels = {
-        point.sparsity: _label(point, chosen, _bar(point, chosen, full, points, random))
-        for point in sorted(points, key=lambda point: point.sparsity)
-    }
+    ordered = sorted(points, key=lambda point: point.sparsity)
+    above = [point.sparsity for point in ordered if point.mean > _bar(point, chosen, full, points, random)]
+    last = max([chosen.sparsity, *above])  # one noisy level below the bar does not end phase II
+    labels = {point.sparsity: _label(point.sparsity, chosen.sparsity, last) for point in ordered}
     return Phases(full, chosen, labels, beats_full=chosen.mean > full.mean)
 
 
-def _label(point: Point, chosen: Point, bar: float) -> Phase:
-    if point.sparsity <= chosen.sparsity:
+def _label(sparsity: float, chosen: float, last: float) -> Phase:
+    if sparsity <= chosen:
         return "I"
-    return "II" if point.mean > bar else "III"
+    return "II" if sparsity <= last else "III"
 
 
 def _bar(point: Point, chosen: Point, full: Point, points: Sequence[Point], random: Sequence[Point]) -> float:
