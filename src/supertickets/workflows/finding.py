@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from supertickets.experiments.workspace import Inputs
 
 DEMO: dict[str, Any] = {
-    "data": {"task": "movie-reviews", "train_examples": 800, "report_examples": 1000},
+    "data": {"task": "movie-reviews", "train_examples": 1000, "report_examples": 1000},
     "encoder": {"name": "minilm", "max_length": 64},
     "training": {"learning_rate": 1e-4},
+    "selection": {"max_share": 0.34},  # a third of 1000, so that three seeds pool the 1000 examples aimed at
     "tickets": {"levels": (0.15, 0.3, 0.45, 0.6), "control_levels": (0.3, 0.6)},
 }
 
