@@ -120,3 +120,17 @@ def alive(process: int) -> bool:
     except (ProcessLookupError, FileNotFoundError):
         return False
     return state != "Z"
+
+
+def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
+    """Two workers of a plain script do their work without running the script again."""
+    script = tmp_path / "plain.py"
+    script.write_text(
+        "from supertickets.experiments.executors import executor\n"
+        "print('started', flush=True)\n"
+        "with executor(2) as pool:\n"
+        "    print(sum(pool.map(abs, [-1, -2, -3])), __file__.endswith('plain.py'))\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["started", "6 True"]), done.stderr

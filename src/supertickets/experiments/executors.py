@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
 
@@ -35,8 +38,28 @@ def executor(workers: int) -> Executor:
     if workers == 1:
         limit_threads(threads)
         return InProcess()
-    # spawn: a forked torch process inherits locked thread pools.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,))
+    return ProcessPoolExecutor(workers, mp_context=_Workers(), initializer=_start_worker, initargs=(threads,))
+
+
+class _Worker(SpawnProcess):
+    """A spawned process that does not run its parent's script again: the user's needs no `__main__` guard."""
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:
+        main = sys.modules["__main__"]
+        hidden = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+        main.__spec__ = None
+        try:
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            for name, value in hidden.items():
+                setattr(main, name, value)
+
+
+class _Workers(SpawnContext):
+    """Spawned, as a forked torch process inherits locked thread pools."""
+
+    Process = _Worker
 
 
 def _start_worker(threads: int) -> None:

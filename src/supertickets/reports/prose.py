@@ -133,7 +133,6 @@ def origin(findings: Findings) -> list[tuple[str, str]]:
     facts = [
         ("Runs", f"{len(findings.records)} in this report, {len(findings.missing)} missing"),
         ("Encoder", findings.config.encoder.name),
-        ("Data checksum", str(findings.data.get("sha256", "not recorded"))),
     ]
     if findings.unplanned:
         facts.append(("Not counted", f"{len(findings.unplanned)} runs in the folder that these settings do not plan"))
