@@ -82,3 +82,9 @@ def test_a_pruned_model_has_no_rewind_point() -> None:
     prune(model, Mask.full(structures_of(model)))
     with pytest.raises(UserError, match="pruned already"):
         RewindPoint.of(model)
+
+
+def test_a_point_knows_its_units() -> None:
+    """The structures are those of the model that it was taken of."""
+    model = build("bert")
+    assert RewindPoint.of(model).structures == structures_of(model)

@@ -100,7 +100,7 @@ def fake(run: Run, task: Task, gain: float) -> Record:
             "machine": {"cpu": "Example CPU", "cores": 2, "platform": "Linux"},
             "time": f"2026-01-0{1 + run.seed}T10:00:00+00:00",
             "threads": 1,
-            "data": "f00d",
+            "origin": {"data": "f00d"},
         },
         arrays=arrays,
     )

@@ -9,9 +9,10 @@ from functools import cached_property
 import torch
 from transformers import PreTrainedModel
 
-from supertickets.encoders.families import family_of
+from supertickets.encoders.families import family_of, structures_of
 from supertickets.encoders.pruning import kept_units, shrink
 from supertickets.errors import UserError
+from supertickets.tickets.structures import Structures
 
 
 class RewindPoint:
@@ -45,6 +46,11 @@ class RewindPoint:
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    @property
+    def structures(self) -> Structures:
+        """The units of the model, without a copy of it."""
+        return structures_of(self._model)
 
     def model(self) -> PreTrainedModel:
         """A fresh full model at the rewind point, independent of every other."""

@@ -15,7 +15,6 @@ from transformers import PreTrainedModel
 from supertickets import provenance
 from supertickets.data import splits
 from supertickets.data.batching import EvaluationBatches, collator
-from supertickets.encoders.families import structures_of
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.experiments.records import Cost, Record, Size
 from supertickets.experiments.runs import Run, TicketRun, TuneRun, settings_of
@@ -98,8 +97,7 @@ class Bench:
     def importance_of(self, tune: TuneRun) -> Importance:
         """The importance that the seed's tuned model left in its record."""
         arrays = Record.load(self._sweep.run_folder(tune)).arrays
-        structures = structures_of(self.rewind_point.model())
-        return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"])
+        return Importance(self.rewind_point.structures, arrays["importance_heads"], arrays["importance_ffn"])
 
     def ticket(self, run: TicketRun, mask: Mask, importance: Importance) -> Ticket:
         """The mask with its rewind point and origin."""

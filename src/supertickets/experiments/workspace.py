@@ -163,7 +163,11 @@ class Workspace:
 
 def _encoder_sha256(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
     about = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
-    parts = (RewindPoint.of(model).sha256, json.dumps(about, sort_keys=True, default=str), tokenizer_sha256(tokenizer))
+    parts = (
+        RewindPoint(model).sha256,  # no copy: the model is not trained
+        json.dumps(about, sort_keys=True, default=str),
+        tokenizer_sha256(tokenizer),
+    )
     return provenance.hash_text(parts)
 
 

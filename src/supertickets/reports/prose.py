@@ -152,8 +152,7 @@ def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, value in provenance.items():
         if isinstance(value, Mapping):
             value = ", ".join(f"{key.replace('_', ' ')} {one}" for key, one in value.items() if one is not None)
-        if name != "data":
-            facts.append((name.capitalize(), "not recorded" if value is None else str(value)))
+        facts.append((name.capitalize(), "not recorded" if value is None else str(value)))
     return facts
 
 
