@@ -161,10 +161,12 @@ def test_bf16_trains_and_leaves_fp32() -> None:
 
 
 def test_auto_precision_is_bf16_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`auto` asks the machine; the other two do not."""
-    for pays in (True, False):
+    """`auto` asks the machine, and either kind of bf16 arithmetic will do; the other two do not ask."""
+    for tiles, vectors in ((True, True), (True, False), (False, True), (False, False)):
+        pays = tiles or vectors
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda pays=pays: pays)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda tiles=tiles: tiles)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda vectors=vectors: vectors)
         chosen = [
             training._arguments(settings(precision=precision), 0, "unused", None).bf16
             for precision in ("auto", "bf16", "fp32")
