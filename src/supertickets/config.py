@@ -16,13 +16,17 @@ type_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 Budget = Literal["smoke", "laptop", "paper"]
 Kind = Literal["winning", "random", "losing"]
-ScorerName = Literal["as_described", "as_released", "taylor", "magnitude", "random"]
+ScorerName = Literal["as_described", "as_released", "taylor", "divergence", "magnitude", "random"]
 Ranking = Literal["apart", "joint"]
-FfnUnit = Literal["sublayer"]
+FfnUnit = Literal["sublayer", "neuron"]
 Optimiser = Literal["adamw", "adamax"]
 Precision = Literal["auto", "fp32", "bf16"]
+Mixture = Literal["proportional", "temperature", "annealed", "uniform"]
+Teacher = Literal["none", "full"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 TaskKind = Literal["auto", "classification", "regression"]
+
+TARGET = r"^(params|flops|latency)=[0-9]*\.?[0-9]+$"
 
 Level = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -70,7 +74,9 @@ class UnitsConfig:
     """What a ticket keeps or drops, next to whole attention heads."""
 
     ffn: FfnUnit = "sublayer"
-    """FFN units: whole feed-forward sublayers, as published."""
+    """FFN units: sublayer (whole feed-forward sublayers, as published) or neuron (single intermediate neurons)."""
+    multiple: Positive = 8
+    """Neurons are dropped in blocks of this many, lowest of a layer first: such sizes run fast; 1 drops them singly."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -97,6 +103,12 @@ class TrainingConfig:
     """Dropout before the task head."""
     precision: Precision = "auto"
     """fp32, bf16 (autocast), or auto: bf16 where the processor has it."""
+    teacher: Teacher = "none"
+    """full: tickets also learn from the tuned full model's outputs (distillation); none: from the labels alone."""
+    teacher_weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the teacher's term in the loss; the labels have the rest."""
+    temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
+    """Teacher's and ticket's logits are divided by this before they are compared."""
     log_to: tuple[Tracker, ...] = ()
     """Where losses are logged while training: tensorboard, wandb, mlflow; each needs its own package."""
 
@@ -106,7 +118,9 @@ class ScoringConfig:
     """How units are scored on the tuned model."""
 
     scorer: ScorerName = "as_described"
-    """as_described (the paper's text), as_released (the 2021 code), taylor, magnitude or random."""
+    """as_described (the paper), as_released (the 2021 code), taylor, divergence (no labels), magnitude or random."""
+    rounds: Positive = 1
+    """1 scores once, as published; more drop units in that many rounds and score what is left again after each."""
     examples: Positive | None = None
     """Score on at most this many training examples; empty means all."""
 
@@ -125,6 +139,8 @@ class TicketsConfig:
     """Heads that each layer keeps at the least (1 as published; 0 lets a layer lose all)."""
     ranking: Ranking = "apart"
     """Heads and FFN units ranked apart (as published), or joint: all units by importance per weight."""
+    target: Annotated[str, Field(pattern=TARGET)] | None = None
+    """A budget that sets the level: params=0.8, flops=0.7 or latency=0.7, a share of the full encoder's."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -137,6 +153,18 @@ class SelectionConfig:
     """Smallest share of the training examples that one seed holds out."""
     max_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Largest share of the training examples that one seed holds out."""
+
+
+@dataclass(frozen=True, config=type_config)
+class SamplingConfig:
+    """Whose turn it is in multi-task training."""
+
+    mixture: Mixture = "proportional"
+    """Batches per task and epoch: proportional to sizes (as published), temperature, annealed or uniform."""
+    temperature: Annotated[float, Field(ge=1, le=1000)] = 2.0
+    """For the mixture temperature: sizes are raised to one over this; 1 is proportional."""
+    weights: dict[str, Annotated[float, Field(ge=0, le=1)]] | None = None
+    """Shares of the batches by task, adding up to 1; they stand in for the mixture."""
 
 
 @dataclass(frozen=True, config=type_config)

@@ -24,7 +24,7 @@ class LengthBuckets(Sampler[int]):
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self._lengths = torch.as_tensor(lengths)
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._generator = torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
@@ -32,12 +32,12 @@ class LengthBuckets(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         shuffled = torch.randperm(len(self._lengths), generator=self._generator)
-        pools = shuffled.split(self._batch_size * BATCHES_PER_POOL)
+        pools = shuffled.split(self.batch_size * BATCHES_PER_POOL)
         blurred = self._lengths * (1 + BLUR * torch.rand(len(self._lengths), generator=self._generator))
         by_length = [pool[blurred[pool].argsort(stable=True, descending=True)] for pool in pools]
-        batches = [batch for pool in by_length for batch in pool.split(self._batch_size)]
-        full = [batch for batch in batches if len(batch) == self._batch_size]
-        rest = [batch for batch in batches if len(batch) < self._batch_size]
+        batches = [batch for pool in by_length for batch in pool.split(self.batch_size)]
+        full = [batch for batch in batches if len(batch) == self.batch_size]
+        rest = [batch for batch in batches if len(batch) < self.batch_size]
         order = torch.randperm(len(full), generator=self._generator).tolist()
         for batch in [*(full[index] for index in order), *rest]:
             yield from batch.tolist()

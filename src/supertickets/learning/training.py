@@ -52,10 +52,10 @@ def train(
     `log_folder`; raises UserError when a tracker's package is not installed.
     """
     _check_trackers(config)
-    with tempfile.TemporaryDirectory() as scratch, _generators_kept():
+    with tempfile.TemporaryDirectory() as scratch, generators_kept():
         trainer = TicketTrainer(
             model=model,
-            args=_arguments(config, seed, scratch, log_folder),
+            args=arguments(config, seed, scratch, log_folder),
             train_dataset=examples,
             data_collator=collator(tokenizer),
             training_config=config,
@@ -75,12 +75,12 @@ class TicketTrainer(Trainer):
 
     def __init__(self, *, training_config: TrainingConfig, **arguments: Any) -> None:
         self._training_config = training_config
-        self._lengths = list(arguments["train_dataset"]["length"])  # the Trainer drops columns no model takes
+        self._examples = arguments["train_dataset"]  # the Trainer drops columns that no model takes: the lengths
         super().__init__(**arguments)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         order = seeding.derive(self.args.seed, "batch order")
-        return LengthBuckets(self._lengths, self.args.train_batch_size, order)
+        return LengthBuckets(list(self._examples["length"]), self.args.train_batch_size, order)
 
     def create_optimizer(self, model: Any = None) -> Optimizer:
         """The config's optimiser; biases and layer norms do not decay."""
@@ -98,7 +98,7 @@ class TicketTrainer(Trainer):
 
 
 @contextmanager
-def _generators_kept() -> Iterator[None]:
+def generators_kept() -> Iterator[None]:
     """The global generators of Python, NumPy and torch, all of which the Trainer seeds, as they were before."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
@@ -135,7 +135,7 @@ def resolved_precision(config: TrainingConfig) -> Literal["fp32", "bf16"]:
     return "bf16" if pays else "fp32"
 
 
-def _arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path | None) -> TrainingArguments:
+def arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path | None) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(log_folder) if config.log_to and log_folder is not None else scratch,
         num_train_epochs=config.epochs,

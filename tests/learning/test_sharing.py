@@ -1,0 +1,183 @@
+"""Ticket sharing, exactly: what moves in a task's step, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.optim import Optimizer
+
+from small_examples import examples, tokenizer
+from small_models import CONFIGS, batch, build
+from supertickets.config import SamplingConfig, TrainingConfig
+from supertickets.data.batching import collator
+from supertickets.data.mixing import MixedBatches
+from supertickets.encoders.families import structures_of
+from supertickets.encoders.pruning import prune
+from supertickets.errors import UserError
+from supertickets.learning.multitask import EndToEnd, of_one_task, train_shared
+from supertickets.learning.optimisers import OPTIMISERS
+from supertickets.learning.sharing import Guard, SharedModel
+from supertickets.tickets.masks import Mask
+
+STILL: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def some_mask(family: str = "bert", seed: int = 0) -> Mask:
+    """Half of the heads, one layer without any, one FFN dropped."""
+    structures = structures_of(build(family))
+    heads = np.random.default_rng(seed).random(structures.heads.shape) > 0.5
+    heads[1] = False
+    ffn = np.ones(structures.ffn.shape, dtype=np.bool_)
+    ffn[seed % len(ffn)] = False
+    return Mask(structures, heads, ffn)
+
+
+def two_tasks(family: str = "bert", **settings: Any) -> SharedModel:
+    """One task with a ticket, one with the whole encoder and three classes."""
+    mask = some_mask(family)
+    models = {"a": build(family, **settings), "b": build(family, num_labels=3, **settings)}
+    return SharedModel(models, {"a": mask, "b": Mask.full(mask.structures)})
+
+
+def settings(**given: Any) -> TrainingConfig:
+    """A short fp32 training."""
+    return TrainingConfig(**{"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32", **given})
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "adamax"])
+def test_a_step_moves_nothing_outside_the_tasks_ticket(optimiser: str) -> None:
+    """Over 20 alternating steps with decay: weights and optimiser state outside the ticket stay bit for bit."""
+    shared = two_tasks().train()
+    groups = [{"params": list(shared.parameters()), "weight_decay": 0.1}]
+    optimizer = OPTIMISERS[optimiser](groups, 1e-2)  # type: ignore[index]
+    guard = Guard(shared, optimizer)
+    moved = 0
+    for step in range(20):
+        guard.task = "ba"[step % 2]
+        before = everything(shared, optimizer)
+        optimizer.zero_grad()
+        shared(task=guard.task, **batch(seed=step)).loss.backward()
+        optimizer.step()
+        if guard.task == "a":
+            for name, tensor in everything(shared, optimizer).items():
+                outside = outside_of(shared, name, tensor)
+                assert torch.equal(outside, outside_of(shared, name, before.get(name, torch.zeros_like(tensor)))), name
+                moved += not torch.equal(tensor, before.get(name, tensor))
+    assert moved > 100  # the ticket itself has moved
+
+
+def everything(shared: SharedModel, optimizer: Optimizer) -> dict[str, torch.Tensor]:
+    """Copies of all weights and all entrywise optimiser state, by name."""
+    copies = {}
+    for name, weight in shared.named_parameters():
+        copies[name] = weight.detach().clone()
+        for key, value in optimizer.state.get(weight, {}).items():
+            if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+                copies[f"{name}:{key}"] = value.clone()
+    return copies
+
+
+def outside_of(shared: SharedModel, name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """The entries that task a's ticket drops: all of a weight it lacks, none of one it holds whole."""
+    prefix, _, rest = name.removeprefix("models.").partition(".")
+    inside = rest.split(":")[0]
+    if prefix != "a":
+        return tensor  # the other task's head
+    view = shared._views["a"]
+    if inside in view.missing:
+        return tensor
+    part = view.slices.get(inside)
+    return tensor[:0] if part is None else tensor.index_select(part.dim, part.dropped)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_the_view_computes_what_the_pruned_model_does(family: str) -> None:
+    """Logits under the mask equal those of the materialised single-task model, bit for bit."""
+    shared = two_tasks(family).eval()
+    with torch.no_grad():
+        under_mask = shared(task="a", **batch()).logits
+        single = shared.single("a")
+        assert torch.equal(single(**batch()).logits, under_mask)
+    assert single.num_parameters() < shared.models["a"].num_parameters()
+
+
+def test_full_masks_are_plain_multi_task_training() -> None:
+    """The same weights, bit for bit, as a plain loop over two models on one encoder with the same batches."""
+    data = {"a": examples(40), "b": examples(24, seed=1)}
+    full = Mask.full(some_mask().structures)
+    config = settings(max_grad_norm=1e9, warmup=0.0)
+    shared = SharedModel({"a": build("bert", **STILL), "b": build("bert", **STILL)}, {"a": full, "b": full})
+    train_shared(shared, data, tokenizer(), config, SamplingConfig(), seed=0)
+    models = {"a": build("bert", **STILL), "b": build("bert", **STILL)}
+    models["b"].bert = models["a"].bert
+    plain = torch.nn.ModuleDict(models).train()
+    by_hand(plain, lambda task, inputs: plain[task](**inputs).loss, data, config)
+    for name, weight in shared.models.named_parameters():
+        assert torch.equal(weight, dict(plain.named_parameters())[name]), name
+
+
+def test_tasks_with_one_ticket_and_its_examples_train_as_that_ticket() -> None:
+    """One task's mask: the shared model's steps are those of its pruned model trained on the same batches."""
+    mask, data, config = some_mask(), {"a": examples(40)}, settings(max_grad_norm=1e9, warmup=0.0)
+    shared = SharedModel({"a": build("bert", **STILL)}, {"a": mask})
+    train_shared(shared, data, tokenizer(), config, SamplingConfig(), seed=0)
+    pruned = prune(build("bert", **STILL), mask).train()
+    by_hand(pruned, lambda _, inputs: pruned(**inputs).loss, data, config)
+    for name, weight in shared.single("a").named_parameters():
+        torch.testing.assert_close(weight, dict(pruned.named_parameters())[name], rtol=0, atol=1e-6)
+
+
+def by_hand(
+    model: torch.nn.Module, loss_of: Callable[[str, Any], torch.Tensor], data: dict[str, Any], config: TrainingConfig
+) -> None:
+    """The same optimiser, schedule and batches in a loop of a dozen lines."""
+    decayed = {name for name, _ in model.named_parameters() if not name.endswith("bias") and "LayerNorm" not in name}
+    named = list(model.named_parameters())
+    groups = [
+        {"params": [w for n, w in named if n in decayed], "weight_decay": config.weight_decay},
+        {"params": [w for n, w in named if n not in decayed], "weight_decay": 0.0},
+    ]
+    optimizer = OPTIMISERS[config.optimiser](groups, config.learning_rate)
+    order = MixedBatches({t: list(d["length"]) for t, d in data.items()}, config.batch_size, 0, epochs=2)
+    rows, collate, steps = EndToEnd(data), of_one_task(collator(tokenizer())), 2 * len(order)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    for _ in range(2):
+        for indices in order:
+            inputs = collate(rows.__getitems__(indices))
+            task = inputs.pop("task")
+            optimizer.zero_grad()
+            loss_of(task, inputs).backward()
+            optimizer.step()
+            schedule.step()
+
+
+def test_classes_and_numbers_train_together() -> None:
+    """A classification and a regression task share an encoder; both losses fall below their start."""
+    data = {"a": examples(64), "b": examples(64, seed=1, regression=True)}
+    mask = some_mask()
+    models = {"a": build("bert"), "b": build("bert", num_labels=1, problem_type="regression")}
+    shared = SharedModel(models, {"a": mask, "b": some_mask(seed=2)})
+    batches = {task: of_one_task(collator(tokenizer()))(EndToEnd({task: data[task]}).__getitems__(list(range(64)))) for task in data}
+    before = {task: shared.eval()(**dict(batches[task])).loss.item() for task in data}
+    done = train_shared(shared, data, tokenizer(), settings(epochs=8, learning_rate=3e-3), SamplingConfig(), seed=0)
+    after = {task: shared.eval()(**dict(batches[task])).loss.item() for task in data}
+    assert done.examples == 8 * 128
+    assert all(after[task] < 0.9 * before[task] for task in data)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    """Other tasks than masks, other examples than tasks, accumulated gradients: one sentence each."""
+    full = Mask.full(some_mask().structures)
+    with pytest.raises(UserError, match="models are for a; masks are for b"):
+        SharedModel({"a": build("bert")}, {"b": full})
+    shared = SharedModel({"a": build("bert")}, {"a": full})
+    with pytest.raises(UserError, match="examples are for c; tasks are a"):
+        train_shared(shared, {"c": examples(8)}, tokenizer(), settings(), SamplingConfig(), seed=0)
+    with pytest.raises(UserError, match="must be 1 in multi-task training, not 2"):
+        train_shared(
+            shared, {"a": examples(8)}, tokenizer(), settings(gradient_accumulation=2), SamplingConfig(), seed=0
+        )
