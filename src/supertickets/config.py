@@ -21,6 +21,7 @@ Ranking = Literal["apart", "joint"]
 FfnUnit = Literal["sublayer", "neuron"]
 Optimiser = Literal["adamw", "adamax"]
 Precision = Literal["auto", "fp32", "bf16"]
+Arm = Literal["multitask", "sharing", "random"]
 Mixture = Literal["proportional", "temperature", "annealed", "uniform"]
 Teacher = Literal["none", "full"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
@@ -189,6 +190,26 @@ class Config:
     """One full repetition per seed: task head, batch order, dropout, selection split."""
     budget: Budget = "laptop"
     """One dial for levels, seeds, epochs and training size; anything set by hand wins over it."""
+
+
+@dataclass(frozen=True, config=type_config)
+class SharedTaskConfig(DataConfig):
+    """One task of several: its examples, and where its tickets come from."""
+
+    ticket: str | None = None
+    """The folder of a finished `find` whose tickets the task runs; empty: they are found first, under tasks/."""
+
+
+@dataclass(frozen=True, config=type_config)
+class ShareConfig(Config):
+    """One encoder shared by several tasks: `data` holds what is the same for all of them."""
+
+    tasks: dict[str, SharedTaskConfig] = field(default_factory=dict)
+    """The tasks by name: a known one, or your own with its train and test files; each may set what `data` can."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    """Whose turn it is."""
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("multitask", "sharing", "random")
+    """What is trained: multitask (full masks: MT-DNN), sharing (its ticket for each task), random (as large tickets)."""
 
 
 BUDGETS: dict[Budget, dict[str, Any]] = {

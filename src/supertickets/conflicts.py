@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields, replace
 
-from supertickets.config import Config, DataConfig
+from supertickets.config import Config, DataConfig, ShareConfig, SharedTaskConfig
 from supertickets.schema import Fault, get, suggest
 from supertickets.yaml_places import Loc
 
@@ -20,8 +21,11 @@ _TASK, _FOLDER, _TRAIN, _TEST = _DATA = tuple(("data", name) for name in ("task"
 
 def conflicts(config: Config) -> Iterator[Conflict]:
     """Each fault with the settings it follows from."""
-    yield from _data(config)
-    yield from _columns(config)
+    if isinstance(config, ShareConfig):
+        yield from _tasks(config)
+    else:
+        yield from _data(config)
+        yield from _columns(config)
     for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("seeds",)):
         values = get(config, loc)
         twice = [value for index, value in enumerate(values) if value in values[:index]]
@@ -35,6 +39,36 @@ def conflicts(config: Config) -> Iterator[Conflict]:
     if low > high:
         locs = (("selection", "min_share"), ("selection", "max_share"))
         yield Fault(locs[0], f"must be selection.max_share ({high}) or less, not {low}"), locs
+
+
+def task_config(config: ShareConfig, name: str) -> Config:
+    """One task's own settings: what it says itself, and for the rest what holds for every task."""
+    own, default = config.tasks[name], SharedTaskConfig()
+    names = [field.name for field in fields(DataConfig)]
+    said = {name: getattr(own, name) for name in names if getattr(own, name) != getattr(default, name)}
+    shared = replace(config.data, folder=None) if own.train or own.test else config.data
+    data = replace(shared, **{"task": name, **said})
+    rest = {f.name: getattr(config, f.name) for f in fields(Config) if f.name != "data"}
+    return Config(data=data, **rest)
+
+
+def _tasks(config: ShareConfig) -> Iterator[Conflict]:
+    """The faults of each task on its own, and of all of them together."""
+    if not config.tasks:
+        yield Fault(("tasks",), "must name at least one task, such as `rte: {}`"), (("tasks",),)
+    for name in config.tasks:
+        one, here = task_config(config, name), ("tasks", name)
+        for fault, _ in (*_data(one), *_columns(one)):
+            yield Fault((*here, *fault.loc[1:]), fault.text), (here,)
+    weights = config.sampling.weights
+    here = ("sampling", "weights")
+    if weights is not None and set(weights) != set(config.tasks):
+        yield Fault(here, f"are for {', '.join(weights)}; the tasks are {', '.join(config.tasks)}"), (here, ("tasks",))
+    elif weights is not None and abs(sum(weights.values()) - 1) > 1e-6:
+        yield Fault(here, f"must add up to 1, not to {sum(weights.values()):g}"), (here,)
+    if config.training.gradient_accumulation > 1:
+        here = ("training", "gradient_accumulation")
+        yield Fault(here, "must be 1 here: a step belongs to one task"), (here,)
 
 
 def _columns(config: Config) -> Iterator[Conflict]:

@@ -7,14 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from supertickets.config import BUDGETS, Config
+from supertickets.config import BUDGETS, Config, SharedTaskConfig
 from supertickets.yaml_places import Loc
 
-_ADAPTER = TypeAdapter(Config)
+C = TypeVar("C", bound=Config)
+
+
+
+@cache
+def _adapter(kind: type[Config]) -> TypeAdapter:  # type: ignore[type-arg]  # beartype knows no subscript of it
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,9 @@ def is_dialled(loc: Sequence[str]) -> bool:
 
 
 @cache
-def sections() -> dict[str, tuple[str, ...]]:
+def sections(kind: type[Config] = Config) -> dict[str, tuple[str, ...]]:
     """The names of the settings in each section, and under "" those of the top."""
-    tree = asdict(Config())
+    tree = asdict(kind())
     return {"": tuple(tree)} | {name: tuple(value) for name, value in tree.items() if isinstance(value, dict)}
 
 
@@ -74,7 +80,7 @@ def suggest(name: str, options: Sequence[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"choose from {', '.join(options)}"
 
 
-def validate(values: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
+def validate(values: Mapping[str, Any], kind: type[C]) -> tuple[C, list[Fault]]:
     """The settings, each faulty one at its default, and all faults.
 
     Goes through JSON because only there pydantic's strictness (no text for a number, no true for 1)
@@ -83,16 +89,16 @@ def validate(values: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
     try:
         text = json.dumps(values, default=str)
     except ValueError:
-        return Config(), [Fault((), "a setting contains itself")]
+        return kind(), [Fault((), "a setting contains itself")]
     try:
-        return _ADAPTER.validate_json(text, strict=True), []
+        return _adapter(kind).validate_json(text, strict=True), []
     except ValidationError as errors:
-        faults = [_fault(error) for error in errors.errors(include_url=False) if not _follows(error)]
+        faults = [_fault(error, kind) for error in errors.errors(include_url=False) if not _follows(error)]
     sound = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
     for fault in faults:
         section, *rest = map(str, fault.setting)
         (sound.get(section, {}) if rest else sound).pop(rest[0] if rest else section, None)
-    return _ADAPTER.validate_json(json.dumps(sound, default=str), strict=True), faults
+    return _adapter(kind).validate_json(json.dumps(sound, default=str), strict=True), faults
 
 
 _MUST_BE = {
@@ -115,11 +121,11 @@ def _follows(error: Any) -> bool:
     return error["type"] == "too_short" and bool(len(error["input"]) >= error["ctx"]["min_length"])
 
 
-def _fault(error: Any) -> Fault:
+def _fault(error: Any, config: type[Config]) -> Fault:
     """One of pydantic's errors in our words."""
     loc, kind, value = error["loc"], error["type"], error["input"]
     if kind == "unexpected_keyword_argument":
-        return Fault(loc, f"unknown; {_instead(str(loc[-1]), '' if len(loc) == 1 else str(loc[0]))}", at_key=True)
+        return Fault(loc, f"unknown; {_instead(config, loc)}", at_key=True)
     shown = json.dumps(value, ensure_ascii=False, default=str)
     shown = shown if len(shown) < 60 else f"{shown[:57]}..."
     if kind == "literal_error":
@@ -133,10 +139,13 @@ def _fault(error: Any) -> Fault:
     return Fault(loc, f"{text}, not {shown}")
 
 
-def _instead(name: str, section: str) -> str:
+def _instead(config: type[Config], loc: Sequence[str | int]) -> str:
     """The setting that an unknown name may have meant: of the same section, else of any."""
-    siblings = {sibling: dotted((section, sibling) if section else (sibling,)) for sibling in sections()[section]}
-    everywhere = {loc[-1]: dotted(loc) for loc, value, _ in fields(Config()) if not is_dataclass(value)}
+    *around, name = map(str, loc)
+    # A task is named by the user; its settings are those of one.
+    names = tuple(SharedTaskConfig.__pydantic_fields__) if len(around) > 1 else sections(config)["".join(around)]
+    siblings = {sibling: dotted((*around, sibling)) for sibling in names}
+    everywhere = {place[-1]: dotted(place) for place, value, _ in fields(config()) if not is_dataclass(value)}
     for options in (siblings, everywhere):
         near = get_close_matches(name, options, n=1, cutoff=0.7)
         if near:

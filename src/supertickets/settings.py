@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from supertickets import yaml_places
-from supertickets.config import BUDGETS, Config
+from supertickets.config import BUDGETS, Config, ShareConfig
 from supertickets.conflicts import conflicts
 from supertickets.errors import UserError
-from supertickets.schema import Fault, dotted, fields, get, is_dialled, sections, validate
+from supertickets.schema import C, Fault, dotted, fields, get, is_dialled, sections, validate
 from supertickets.yaml_places import Loc, Placed
 
 
@@ -50,19 +50,29 @@ def load(
     base: Mapping[str, Any] | None = None,
     flags: Mapping[str, Any] | None = None,
 ) -> Config:
-    """The checked settings of one sweep.
+    """The checked settings of one sweep, a Config.
 
     `overrides` read `training.epochs=5`, the value in YAML. `base` (below the file) and `flags` (above
     it) are nested mappings like the file's; None in them means not given. Control levels that nobody
     set by hand follow the levels. Raises one UserError with a line for each fault.
     """
     layers = [Layer(_given(base or {}))]
-    layers += [_read_file(Path(file))] if file is not None else []
+    layers += [_read_file(Path(file), Config)] if file is not None else []
     layers += [Layer(_given(flags or {})), *map(_read_override, overrides)]
-    config, faults = validate(_stack(layers[0].values, _merge([layer.values for layer in layers[1:]])))
+    return _checked(layers, Config)
+
+
+def load_shared(file: Path, overrides: Sequence[str] = ()) -> ShareConfig:
+    """The checked settings of one encoder shared by several tasks; raises as `load` does."""
+    return _checked([Layer({}), _read_file(file, ShareConfig), *map(_read_override, overrides)], ShareConfig)
+
+
+def _checked(layers: Sequence[Layer], kind: type[C]) -> C:
+    config, faults = validate(_stack(layers[0].values, _merge([layer.values for layer in layers[1:]])), kind)
     if not any(layer.sets(("tickets", "control_levels")) for layer in layers[1:]):
         config = _follow_levels(config)
-    broken = {fault.setting for fault in faults} | {fault.setting[:1] for fault in faults if len(fault.setting) == 1}
+    whole = {fault.setting[:1] for fault in faults if len(fault.setting) == 1 or fault.setting[:1] == ("tasks",)}
+    broken = {fault.setting for fault in faults} | whole
     faults += [fault for fault, locs in conflicts(config) if not broken & {*locs, *(loc[:1] for loc in locs)}]
     located = [_locate(fault, layers) for fault in faults]
     located += [_located(layer, n, fault) for n, layer in enumerate(layers) for fault in _repeated(layer)]
@@ -95,7 +105,7 @@ def commented(config: Config) -> str:
     return "\n".join(lines[1:]) + "\n"
 
 
-def _read_file(file: Path) -> Layer:
+def _read_file(file: Path, kind: type[Config]) -> Layer:
     name = str(file)
     try:
         text = file.read_bytes().decode("utf-8-sig")
@@ -111,7 +121,7 @@ def _read_file(file: Path) -> Layer:
         raise UserError("holds no settings", f"{name}:1:1", "write lines such as `budget: laptop`")
     # `tickets:` with nothing but comments below it is an empty section, as in the file that `init` writes
     given: dict[str, Any] = placed.value or {}
-    values = {key: {} if value is None and key in sections() else value for key, value in given.items()}
+    values = {key: {} if value is None and key in sections(kind) else value for key, value in given.items()}
     return Layer(values, name, placed)
 
 
@@ -151,7 +161,7 @@ def _merge(trees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def _follow_levels(config: Config) -> Config:
+def _follow_levels(config: C) -> C:
     """Control levels become those of the preset that are among the levels, or else all levels."""
     tickets = config.tickets
     control = tuple(level for level in tickets.control_levels if level in tickets.levels) or tickets.levels

@@ -51,7 +51,7 @@ class View:
         return functional_call(self._skeleton, tensors, kwargs=inputs)
 
     def weights(self) -> dict[str, Tensor]:
-        """The ticket's weights under the pruned model's names: the full model's own, or differentiable slices of them."""
+        """The ticket's weights by their names in the pruned model: the full model's own, or slices to train through."""
         full = dict(self._model.named_parameters())
         kept = {name: weight for name, weight in full.items() if name not in self.missing}
         for name, part in self.slices.items():

@@ -121,7 +121,8 @@ class EndToEnd(TorchDataset[Row]):
         task = int(np.searchsorted(self._starts, indices[0], side="right")) - 1
         name = list(self._examples)[task]
         columns = self._examples[name][[index - int(self._starts[task]) for index in indices]]
-        return [dict(zip(columns, cells, strict=True)) | {"task": name} for cells in zip(*columns.values(), strict=True)]
+        rows = zip(*columns.values(), strict=True)
+        return [dict(zip(columns, cells, strict=True)) | {"task": name} for cells in rows]
 
 
 def of_one_task(collate: Collator) -> Callable[[list[Row]], Row]:
