@@ -209,7 +209,7 @@ class ShareConfig(Config):
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     """Whose turn it is."""
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("multitask", "sharing", "random")
-    """What is trained: multitask (full masks: MT-DNN), sharing (its ticket for each task), random (as large tickets)."""
+    """What is trained: multitask (full masks: MT-DNN), sharing (each task its ticket), random (as large ones)."""
 
 
 BUDGETS: dict[Budget, dict[str, Any]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import fields as dataclass_fields
 from difflib import get_close_matches
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,8 +17,6 @@ from supertickets.yaml_places import Loc
 C = TypeVar("C", bound=Config)
 
 
-
-@cache
 def _adapter(kind: type[Config]) -> TypeAdapter:  # type: ignore[type-arg]  # beartype knows no subscript of it
     return TypeAdapter(kind)
 
@@ -67,7 +65,6 @@ def is_dialled(loc: Sequence[str]) -> bool:
     return bool(trees)
 
 
-@cache
 def sections(kind: type[Config] = Config) -> dict[str, tuple[str, ...]]:
     """The names of the settings in each section, and under "" those of the top."""
     tree = asdict(kind())
@@ -143,7 +140,8 @@ def _instead(config: type[Config], loc: Sequence[str | int]) -> str:
     """The setting that an unknown name may have meant: of the same section, else of any."""
     *around, name = map(str, loc)
     # A task is named by the user; its settings are those of one.
-    names = tuple(SharedTaskConfig.__pydantic_fields__) if len(around) > 1 else sections(config)["".join(around)]
+    of_a_task = tuple(field.name for field in dataclass_fields(SharedTaskConfig))
+    names = of_a_task if len(around) > 1 else sections(config)["".join(around)]
     siblings = {sibling: dotted((*around, sibling)) for sibling in names}
     everywhere = {place[-1]: dotted(place) for place, value, _ in fields(config()) if not is_dataclass(value)}
     for options in (siblings, everywhere):

@@ -161,7 +161,8 @@ def test_classes_and_numbers_train_together() -> None:
     mask = some_mask()
     models = {"a": build("bert"), "b": build("bert", num_labels=1, problem_type="regression")}
     shared = SharedModel(models, {"a": mask, "b": some_mask(seed=2)})
-    batches = {task: of_one_task(collator(tokenizer()))(EndToEnd({task: data[task]}).__getitems__(list(range(64)))) for task in data}
+    collate = of_one_task(collator(tokenizer()))
+    batches = {task: collate(EndToEnd({task: data[task]}).__getitems__(list(range(64)))) for task in data}
     before = {task: shared.eval()(**dict(batches[task])).loss.item() for task in data}
     done = train_shared(shared, data, tokenizer(), settings(epochs=8, learning_rate=3e-3), SamplingConfig(), seed=0)
     after = {task: shared.eval()(**dict(batches[task])).loss.item() for task in data}

@@ -168,7 +168,7 @@ def test_auto_precision_is_bf16_where_it_pays(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda tiles=tiles: tiles)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda vectors=vectors: vectors)
         chosen = [
-            training._arguments(settings(precision=precision), 0, "unused", None).bf16
+            training.arguments(settings(precision=precision), 0, "unused", None).bf16
             for precision in ("auto", "bf16", "fp32")
         ]
         assert chosen == [pays, True, False]

@@ -103,9 +103,7 @@ def _drawn(lengths: Mapping[str, Sequence[int]], weights: Mapping[str, float] | 
     if weights is None:
         return list(lengths)
     if set(weights) != set(lengths):
-        raise UserError(
-            f"weights are for {', '.join(weights)}; the tasks are {', '.join(lengths)}", "sampling.weights"
-        )
+        raise UserError(f"weights are for {', '.join(weights)}; the tasks are {', '.join(lengths)}", "sampling.weights")
     total = sum(weights.values())
     if abs(total - 1) > 1e-6:
         raise UserError(f"weights add up to {total:g}, not to 1", "sampling.weights")

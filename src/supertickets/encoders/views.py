@@ -42,7 +42,7 @@ class View:
         self.missing = frozenset(full) - frozenset(weights)
         partial = {name: weight for name, weight in weights.items() if weight.shape != full[name].shape}
         self.slices = {name: _slice(weight, full[name].shape) for name, weight in partial.items()}
-        self._skeleton.to("meta")
+        nn.Module.to(self._skeleton, "meta")
 
     def __call__(self, **inputs: Any) -> Any:
         """What the pruned model returns for these inputs, in the full model's mode (training or not)."""
@@ -53,7 +53,7 @@ class View:
     def weights(self) -> dict[str, Tensor]:
         """The ticket's weights by their names in the pruned model: the full model's own, or slices to train through."""
         full = dict(self._model.named_parameters())
-        kept = {name: weight for name, weight in full.items() if name not in self.missing}
+        kept: dict[str, Tensor] = {name: weight for name, weight in full.items() if name not in self.missing}
         for name, part in self.slices.items():
             kept[name] = full[name].index_select(part.dim, part.kept.to(full[name].device))
         return kept

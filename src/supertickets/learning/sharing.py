@@ -46,7 +46,9 @@ class SharedModel(nn.Module):
         """The task's physically pruned model, independent of this one; its logits equal those of `forward`."""
         model = self.models[task]
         assert isinstance(model, PreTrainedModel)
-        return prune(copy.deepcopy(model), self.masks[task]).eval()
+        single = prune(copy.deepcopy(model), self.masks[task])
+        single.eval()
+        return single
 
     def outside(self, task: str) -> list[tuple[nn.Parameter, Slice]]:
         """The weights of which the task's ticket holds a part, with the part."""

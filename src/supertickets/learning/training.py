@@ -136,6 +136,7 @@ def resolved_precision(config: TrainingConfig) -> Literal["fp32", "bf16"]:
 
 
 def arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path | None) -> TrainingArguments:
+    """The config as the Trainer takes it; `scratch` is where it may write."""
     return TrainingArguments(
         output_dir=str(log_folder) if config.log_to and log_folder is not None else scratch,
         num_train_epochs=config.epochs,
