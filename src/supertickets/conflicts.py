@@ -58,6 +58,8 @@ def _tasks(config: ShareConfig) -> Iterator[Conflict]:
         yield Fault(("tasks",), "must name at least one task, such as `rte: {}`"), (("tasks",),)
     for name in config.tasks:
         one, here = task_config(config, name), ("tasks", name)
+        if config.tasks[name].ticket is not None:
+            continue  # its sweep has the data
         for fault, _ in (*_data(one), *_columns(one)):
             yield Fault((*here, *fault.loc[1:]), fault.text), (here,)
     weights = config.sampling.weights

@@ -10,14 +10,14 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from supertickets import provenance
 from supertickets.data import splits
 from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.experiments.records import Cost, Record, Size
-from supertickets.experiments.runs import Run, TicketRun, TuneRun, settings_of
+from supertickets.experiments.runs import Run, TaskRun, TicketRun, TuneRun, settings_of
 from supertickets.experiments.workspace import Splits, Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.metrics import score as score_predictions
@@ -43,10 +43,15 @@ class Result:
 class Bench:
     """One run's workplace; it keeps the time of each stage and turns the end state into a Record."""
 
-    def __init__(self, run: Run, sweep: Workspace) -> None:
+    def __init__(self, run: Run | TaskRun, sweep: Workspace) -> None:
         self._run, self._sweep = run, sweep
         self._seconds: dict[str, float] = {}
         self._trained_examples = 0
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The encoder's tokenizer."""
+        return self._sweep.tokenizer
 
     @cached_property
     def splits(self) -> Splits:

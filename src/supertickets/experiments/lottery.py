@@ -5,9 +5,12 @@ from __future__ import annotations
 from supertickets import seeding
 from supertickets.encoders.pruning import prune
 from supertickets.experiments.bench import Bench, Result
-from supertickets.experiments.runs import TicketRun, TuneRun
+from supertickets.experiments.gathering import Gathering
+from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun
 from supertickets.experiments.workspace import Workspace
+from supertickets.learning.multitask import train_shared
 from supertickets.learning.scoring import score
+from supertickets.learning.sharing import SharedModel
 from supertickets.tickets.masks import Mask, draw
 
 
@@ -31,3 +34,15 @@ def retrain(run: TicketRun, sweep: Workspace) -> Result:
     model = prune(bench.rewind_point.model(), mask)
     bench.train(model)
     return bench.result(model, mask, ticket=bench.ticket(run, mask, importance))
+
+
+def share(run: SharingRun, tasks: Gathering) -> tuple[SharedModel, dict[str, Result]]:
+    """Train one encoder on all tasks, each step under its task's ticket and moving nothing outside it (section 4)."""
+    masks = {task: tasks.mask(task, run.arm, run.seed) for task in tasks.sweeps}
+    benches = {task: Bench(run.of(task, tasks.levels[task]), sweep) for task, sweep in tasks.sweeps.items()}
+    shared = SharedModel({task: bench.rewind_point.model() for task, bench in benches.items()}, masks)
+    examples = {task: bench.splits.train for task, bench in benches.items()}
+    first = next(iter(benches.values()))
+    with first.timed("training of all tasks"):
+        train_shared(shared, examples, first.tokenizer, run.config.training, run.config.sampling, seed=run.seed)
+    return shared, {task: bench.result(shared.single(task), masks[task]) for task, bench in benches.items()}

@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from supertickets.config import Config, Kind
+from supertickets.config import Arm, Config, Kind, ShareConfig
+from supertickets.conflicts import task_config
 
 # What shapes no run's result: the sweep's levels and kinds, so that it may grow without recomputing, logging, and
 # where data and encoder lie: what they hold does, and the sweep's folder keeps checksums of it.
@@ -54,6 +55,55 @@ class TicketRun:
         return f"{self.kind}-{self.sparsity}-s{self.seed}-{identity(self.config)}"
 
 
+@dataclass(frozen=True)
+class SharingRun:
+    """Train one encoder on all tasks with one seed; `origin` is a checksum of the tasks' data, settings and masks."""
+
+    config: ShareConfig
+    arm: Arm
+    seed: int
+    origin: str
+
+    @property
+    def name(self) -> str:
+        """Folder name: arm, seed and the hash of what shapes the result."""
+        parts = [shared_settings(self.config), self.origin]
+        return f"{self.arm}-s{self.seed}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]}"
+
+    def of(self, task: str, sparsity: float) -> TaskRun:
+        """One task's part of the run, whose ticket has this sparsity."""
+        return TaskRun(self, task, sparsity if self.arm != "multitask" else 0.0)
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """What a sharing run leaves for one of its tasks."""
+
+    sharing: SharingRun
+    task: str
+    sparsity: float
+
+    @property
+    def config(self) -> Config:
+        """The task's own settings."""
+        return task_config(self.sharing.config, self.task)
+
+    @property
+    def kind(self) -> Arm:
+        """The arm."""
+        return self.sharing.arm
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.sharing.seed
+
+    @property
+    def name(self) -> str:
+        """Folder of the run, and in it the task's."""
+        return f"{self.sharing.name}/{self.task}"
+
+
 Run = TuneRun | TicketRun
 
 
@@ -66,6 +116,18 @@ def settings_of(config: Config) -> dict[str, Any]:
     }
     # The number of seeds sets how much each holds out to choose by, so a sweep cannot grow in seeds.
     return {key: value for key, value in flat.items() if key not in _SHAPELESS} | {"selection.seeds": len(config.seeds)}
+
+
+def shared_settings(config: ShareConfig) -> dict[str, Any]:
+    """The settings that shape a sharing run's result, flat: each task's own, and whose turn it is."""
+    default = settings_of(Config())
+    flat = {
+        f"{task}.{key}": value
+        for task in config.tasks
+        for key, value in settings_of(task_config(config, task)).items()
+        if value != default[key]
+    }
+    return flat | {f"sampling.{key}": value for key, value in asdict(config.sampling).items()}
 
 
 def identity(config: Config) -> str:

@@ -1,0 +1,142 @@
+"""Gathering: the folder of a sharing experiment, and the sweep of each of its tasks, found here or elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from supertickets import seeding, settings, storage
+from supertickets.config import Arm, ShareConfig
+from supertickets.conflicts import task_config
+from supertickets.errors import UserError
+from supertickets.experiments.layout import CONFIG_FILE, TASKS
+from supertickets.experiments.outcome import choose
+from supertickets.experiments.plans import plan
+from supertickets.experiments.records import Record
+from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun, settings_of, shared_settings
+from supertickets.experiments.workspace import Workspace
+from supertickets.tickets.masks import Mask
+from supertickets.tickets.structures import Structures
+
+
+@dataclass(frozen=True)
+class Gathering:
+    """One sharing experiment; its tasks' sweeps are finished, so that every task has its super ticket."""
+
+    folder: Path
+    config: ShareConfig
+    sweeps: Mapping[str, Workspace]
+
+    @classmethod
+    def put(cls, folder: Path, config: ShareConfig) -> Gathering:
+        """Make the folder this config's; raises UserError when it is another's, or tasks do not go together."""
+        sweeps = {task: Workspace.open(sweep_folder(folder, config, task)) for task in config.tasks}
+        _check_alike(config, sweeps)
+        _check_owner(folder, config)
+        storage.write_text(folder / CONFIG_FILE, settings.dump(config))
+        return cls(folder, config, sweeps)
+
+    @classmethod
+    def open(cls, folder: Path) -> Gathering:
+        """Read a folder that `put` made; raises UserError when it is none."""
+        if not (folder / CONFIG_FILE).is_file():
+            what = "this is not the folder of a sharing experiment: config.yaml is missing"
+            raise UserError(what, str(folder), "give the --out folder of share")
+        config = settings.load_shared(folder / CONFIG_FILE)
+        return cls(folder, config, {t: Workspace.open(sweep_folder(folder, config, t)) for t in config.tasks})
+
+    @cached_property
+    def records(self) -> dict[str, list[Record]]:
+        """The records of each task's own sweep, of the experiment's seeds: full models and tickets trained alone."""
+        return {task: _records(sweep, self.config) for task, sweep in self.sweeps.items()}
+
+    @cached_property
+    def levels(self) -> dict[str, float]:
+        """The sparsity of each task's super ticket, chosen on its selection examples."""
+        return {task: choose(records).sparsity for task, records in self.records.items()}
+
+    @cached_property
+    def structures(self) -> Structures:
+        """The units of the encoder that all tasks share."""
+        sweep = next(iter(self.sweeps.values()))
+        return sweep.rewind_point(self.config.seeds[0]).structures
+
+    def mask(self, task: str, arm: Arm, seed: int) -> Mask:
+        """What a task keeps in an arm: all, its seed's super ticket, or a random ticket of exactly its size."""
+        level = self.levels[task]
+        (record,) = (r for r in self.records[task] if (r.kind, r.sparsity, r.seed) == ("winning", level, seed))
+        structures = self.structures
+        ticket = Mask(structures, np.asarray(record.arrays["heads"], bool), np.asarray(record.arrays["ffn"], bool))
+        if arm == "multitask":
+            return Mask.full(structures)
+        if arm == "sharing":
+            return ticket
+        return Mask.random(ticket, seeding.generator(seed, f"random ticket {task}"), min_heads=0)
+
+    def runs(self) -> list[SharingRun]:
+        """Every run of the experiment, arm by arm."""
+        arms, seeds = self.config.arms, self.config.seeds
+        return [SharingRun(self.config, arm, seed, self._origin(arm, seed)) for arm in arms for seed in seeds]
+
+    def _origin(self, arm: Arm, seed: int) -> str:
+        digest = hashlib.sha256()
+        for task, sweep in self.sweeps.items():
+            mask = self.mask(task, arm, seed)
+            about = [task, sweep.data["origin"], settings_of(sweep.config)]
+            digest.update(json.dumps(about, sort_keys=True).encode() + mask.heads.tobytes() + mask.ffn.tobytes())
+        return digest.hexdigest()
+
+
+def sweep_folder(folder: Path, config: ShareConfig, task: str) -> Path:
+    """Where a task's sweep lies: as the config says, or inside the experiment's folder."""
+    given = config.tasks[task].ticket
+    return folder / TASKS / task if given is None else Path(given)
+
+
+def _records(sweep: Workspace, config: ShareConfig) -> list[Record]:
+    """The finished records; raises UserError when the sweep lacks a seed or is not finished."""
+    lacking = sorted(set(config.seeds) - set(sweep.config.seeds))
+    if lacking:
+        what = f"this sweep has the seeds {_listed(sweep.config.seeds)}; seed {lacking[0]} is wanted too"
+        raise UserError(what, str(sweep.folder), "set seeds to those that every task's sweep has")
+    runs = [run for run in plan(sweep.config) if run.seed in config.seeds]
+    wanted = [run for run in runs if isinstance(run, TuneRun) or (isinstance(run, TicketRun) and run.kind == "winning")]
+    missing = [run.name for run in wanted if not (sweep.run_folder(run) / "record.json").is_file()]
+    if missing:
+        what = f"this sweep is not finished: {len(missing)} of {len(wanted)} runs are missing"
+        raise UserError(what, str(sweep.folder), "run its `find` to the end")
+    return [Record.load(sweep.run_folder(run)) for run in wanted]
+
+
+def _check_alike(config: ShareConfig, sweeps: Mapping[str, Workspace]) -> None:
+    """Raise UserError unless all tickets are of one encoder, which is the config's."""
+    first = next(iter(sweeps))
+    for task, sweep in sweeps.items():
+        ours, theirs = sweeps[first].data["origin"]["encoder"], sweep.data["origin"]["encoder"]
+        if ours != theirs:
+            what = f"the tickets of {task} are of another encoder ({sweep.config.encoder.name}) than those of {first}"
+            raise UserError(what, f"tasks.{task}.ticket", "find the tickets of all tasks with one encoder")
+        if config.tasks[task].ticket is not None and sweep.config.units != config.units:
+            what = f"its tickets keep or drop {sweep.config.units.ffn} units; the config says {config.units.ffn}"
+            raise UserError(what, f"tasks.{task}.ticket", f"set units.ffn={sweep.config.units.ffn}")
+
+
+def _check_owner(folder: Path, config: ShareConfig) -> None:
+    if not (folder / CONFIG_FILE).exists():
+        return
+    theirs, ours = shared_settings(settings.load_shared(folder / CONFIG_FILE)), shared_settings(config)
+    differing = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
+    changed = [f"{key} is {theirs.get(key)} there, {ours.get(key)} here" for key in differing]
+    if changed:
+        what = f"this folder belongs to another config ({'; '.join(changed)})"
+        raise UserError(what, str(folder), "choose another --out folder")
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))
