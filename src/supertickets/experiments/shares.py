@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, as_completed
+from dataclasses import asdict
 from pathlib import Path
 
+from supertickets.encoders.shared import described, is_shared, save_shared
 from supertickets.experiments import lottery
 from supertickets.experiments.gathering import Gathering
-from supertickets.experiments.layout import RUNS
+from supertickets.experiments.layout import MODEL, RUNS
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import SharingRun
@@ -37,6 +39,51 @@ def share_missing(tasks: Gathering, pool: Executor, progress: Progress) -> list[
         for future in futures:
             future.cancel()
     return [record for run in runs for record in records_of(tasks, run)]
+
+
+def chosen_run(tasks: Gathering, records: Sequence[Record]) -> SharingRun:
+    """The ticket-sharing run whose model is delivered: the seed that gains most on plain multi-task learning.
+
+    By the mean over tasks of the selection score; without a multi-task arm, by the mean itself.
+    """
+    means = {kind: _selection_means(records, kind) for kind in ("sharing", "multitask")}
+    gains = {seed: mean - means["multitask"].get(seed, 0.0) for seed, mean in means["sharing"].items()}
+    if not gains:
+        raise UserError("no ticket-sharing run is finished yet", str(tasks.folder), "add sharing to the arms")
+    best = max(gains, key=lambda seed: (gains[seed], -seed))
+    return next(run for run in tasks.runs() if (run.arm, run.seed) == ("sharing", best))
+
+
+def deliver_shared(folder: Path, run: SharingRun) -> None:
+    """Train the chosen run once more (weights are not kept during an experiment) and save its model for all tasks."""
+    tasks = Gathering.open(folder)
+    shared, results = lottery.share(run, tasks)
+    about = {
+        task: {
+            "max_length": sweep.config.encoder.max_length,
+            "task": asdict(sweep.task),
+            "seed": run.seed,
+            "report": results[task].record.report.main,
+        }
+        for task, sweep in tasks.sweeps.items()
+    }
+    tokenizer = next(iter(tasks.sweeps.values())).tokenizer
+    save_shared(folder / MODEL, shared.models_by_task(), shared.masks, tokenizer, about)
+
+
+def is_shared_delivered(folder: Path, run: SharingRun) -> bool:
+    """Whether the folder's model is this run's already."""
+    if not is_shared(folder / MODEL):
+        return False
+    return all(task["seed"] == run.seed for task in described(folder / MODEL)["tasks"].values())
+
+
+def _selection_means(records: Sequence[Record], kind: str) -> dict[int, float]:
+    by_seed: dict[int, list[float]] = {}
+    for record in records:
+        if record.kind == kind:
+            by_seed.setdefault(record.seed, []).append(record.selection.main)
+    return {seed: sum(scores) / len(scores) for seed, scores in by_seed.items()}
 
 
 def records_of(tasks: Gathering, run: SharingRun) -> list[Record]:

@@ -42,6 +42,10 @@ class SharedModel(nn.Module):
         """What the task's pruned model returns for a batch of this task."""
         return (self._views.get(task) or self.models[task])(**inputs)
 
+    def models_by_task(self) -> dict[str, PreTrainedModel]:
+        """The full models by task; their encoder is one and the same."""
+        return {task: model for task, model in self.models.items() if isinstance(model, PreTrainedModel)}
+
     def single(self, task: str) -> PreTrainedModel:
         """The task's physically pruned model, independent of this one; its logits equal those of `forward`."""
         model = self.models[task]

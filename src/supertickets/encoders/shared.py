@@ -1,0 +1,113 @@
+"""One encoder, several tasks, in one folder: weights once, a head and a mask for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from supertickets import storage
+from supertickets.encoders.families import structures_of
+from supertickets.encoders.loading import load_tokenizer
+from supertickets.encoders.pruning import prune
+from supertickets.errors import UserError
+from supertickets.tickets.masks import Mask
+
+SHARED_FILE = "shared.json"
+WEIGHTS_FILE = "shared.safetensors"
+MASKS_FILE = "masks.safetensors"
+FORMAT = "supertickets shared encoder 1"
+
+
+def save_shared(
+    folder: Path,
+    models: Mapping[str, PreTrainedModel],
+    masks: Mapping[str, Mask],
+    tokenizer: PreTrainedTokenizerBase,
+    about: Mapping[str, Any],
+) -> None:
+    """Write tasks' full models, which share one encoder, whole or not at all; `about` is kept with each task's config.
+
+    The encoder's weights are stored once: the folder is hardly larger than one model.
+    """
+    first = next(iter(models.values()))
+    weights = {f"encoder/{name}": value for name, value in first.base_model.state_dict().items()}
+    for task, model in models.items():
+        weights |= {f"heads/{task}/{name}": value for name, value in _head(model).items()}
+    arrays = {f"{task}/{unit}": getattr(mask, unit) for task, mask in masks.items() for unit in ("heads", "ffn")}
+    with storage.atomic_folder(folder, if_exists="replace") as target:
+        save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, target / WEIGHTS_FILE)
+        body = {
+            "format": FORMAT,
+            "tasks": {task: {"config": model.config.to_dict(), **about.get(task, {})} for task, model in models.items()},
+            "weights_sha256": storage.sha256_file(target / WEIGHTS_FILE),
+            "masks_sha256": storage.write_arrays(target / MASKS_FILE, arrays),
+        }
+        tokenizer.save_pretrained(target)
+        storage.write_json(target / SHARED_FILE, body)
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether the folder holds an encoder shared by several tasks."""
+    return (folder / SHARED_FILE).is_file()
+
+
+def load_task(folder: Path, task: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """One task's physically pruned model, and the tokenizer; its logits equal those of the shared model under its mask.
+
+    Raises UserError for an unknown task, and for a folder that is torn or was tampered with.
+    """
+    body = described(folder)
+    if task not in body["tasks"]:
+        raise UserError(f"there is no task {task} here", str(folder), f"choose one of {', '.join(body['tasks'])}")
+    _check(folder / WEIGHTS_FILE, body["weights_sha256"])
+    arrays = storage.read_arrays(folder / MASKS_FILE, sha256=body["masks_sha256"])
+    try:
+        config = AutoConfig.for_model(**body["tasks"][task]["config"])
+        with torch.random.fork_rng():  # the random start, which the weights replace, is the caller's generator's
+            model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        stored = load_file(folder / WEIGHTS_FILE)
+        model.base_model.load_state_dict(_under(stored, "encoder/"))
+        heads = _under(stored, f"heads/{task}/")
+        model.load_state_dict(heads | {k: v for k, v in model.state_dict().items() if k not in heads})
+    except (KeyError, ValueError, RuntimeError, SafetensorError) as fault:
+        reason = str(fault).strip().splitlines()[0]
+        raise UserError(f"its weights do not fit its configs ({reason})", str(folder), "run share again") from fault
+    mask = Mask(structures_of(model), arrays[f"{task}/heads"], arrays[f"{task}/ffn"])
+    pruned = prune(model, mask)
+    pruned.eval()
+    return pruned, load_tokenizer(str(folder))
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """What the folder says of itself: format, tasks with their configs; raises UserError when it is no such folder."""
+    body: dict[str, Any] = storage.read_json(folder / SHARED_FILE)
+    if body.get("format") != FORMAT:
+        what = f"not a shared encoder: its format is {body.get('format')!r}, expected {FORMAT!r}"
+        raise UserError(what, str(folder / SHARED_FILE))
+    return body
+
+
+def _head(model: PreTrainedModel) -> dict[str, Tensor]:
+    inside = f"{model.base_model_prefix}."
+    return {name: value for name, value in model.state_dict().items() if not name.startswith(inside)}
+
+
+def _under(stored: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+
+
+def _check(path: Path, sha256: str) -> None:
+    if storage.sha256_file(path) != sha256:
+        raise UserError("damaged: its content is not that of its checksum", str(path), "run share again")

@@ -1,0 +1,61 @@
+"""share: several tasks on one encoder, each training and running only its own super ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from supertickets import settings, storage
+from supertickets.conflicts import task_config
+from supertickets.experiments.layout import MODEL
+from supertickets.experiments.progress import Progress, Silent
+from supertickets.workflows.finding import sweep_task
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a sharing experiment leaves: the sentence, and where report and model are."""
+
+    sentence: str
+    report: Path
+    model: Path
+
+
+def share(
+    file: Path | str,
+    *,
+    out: Path | str | None = None,
+    workers: int | None = None,
+    set: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Shared:
+    """Multi-task learning with ticket sharing, beside plain multi-task learning with the same budget.
+
+    Tasks without tickets are swept first, each in `<out>/tasks/<task>`. `out` (default runs/<file's
+    name>) keeps everything; calling again resumes. Raises UserError for bad input.
+    """
+    from supertickets.experiments.executors import check_workers, default_workers, executor
+    from supertickets.experiments.gathering import Gathering, sweep_folder
+    from supertickets.experiments.shares import chosen_run, deliver_shared, is_shared_delivered, share_missing
+    from supertickets.experiments.sweeps import result_of
+    from supertickets.workflows.reporting import conclude_and_report_sharing
+
+    config = settings.load_shared(Path(file), set)
+    folder, progress = Path(out or Path("runs") / Path(file).stem), progress or Silent()
+    workers = default_workers() if workers is None else check_workers(workers)
+    for task in config.tasks:
+        if config.tasks[task].ticket is None:
+            progress.say(f"task {task}: its own sweep, for its tickets")
+            sweep_task(task_config(config, task), sweep_folder(folder, config, task), workers, progress)
+    with storage.sweep_lock(folder):
+        tasks = Gathering.put(folder, config)
+        with executor(workers) as pool:
+            records = share_missing(tasks, pool, progress)
+            if "sharing" in config.arms:
+                run = chosen_run(tasks, records)
+                if not is_shared_delivered(folder, run):
+                    progress.say("training the shared model once more, to keep it")
+                    result_of(pool.submit(deliver_shared, folder, run))
+        sentence, page = conclude_and_report_sharing(folder)
+    return Shared(sentence, page, folder / MODEL)
