@@ -7,26 +7,47 @@ field, the command line shows it, and the reference page of the docs is made fro
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 type_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 Budget = Literal["smoke", "laptop", "paper"]
 Kind = Literal["winning", "random", "losing"]
-ScorerName = Literal["as_described", "as_released", "taylor", "magnitude", "random"]
+ScorerName = Literal["as_described", "as_released", "taylor", "divergence", "magnitude", "random"]
 Ranking = Literal["apart", "joint"]
-FfnUnit = Literal["sublayer"]
+FfnUnit = Literal["sublayer", "neuron"]
 Optimiser = Literal["adamw", "adamax"]
 Precision = Literal["auto", "fp32", "bf16"]
+Teacher = Literal["none", "full"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
+Measure = Literal["params", "flops", "latency"]
 TaskKind = Literal["auto", "classification", "regression"]
 
 Level = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def parse_target(text: str) -> tuple[Measure, float]:
+    """The measure of a target and its share of the full model's: `params=0.8`; raises ValueError for any other text."""
+    name, _, share = text.partition("=")
+    for measure in get_args(Measure):
+        if name == measure and 0 < float(share) < 1:
+            return measure, float(share)
+    raise ValueError(text)
+
+
+def _target(text: str) -> str:
+    try:
+        parse_target(text)
+    except ValueError:
+        words = "must be params=, flops= or latency= with a share between 0 and 1, such as params=0.8"
+        raise PydanticCustomError("target", words) from None
+    return text
 
 
 @dataclass(frozen=True, config=type_config)
@@ -70,7 +91,9 @@ class UnitsConfig:
     """What a ticket keeps or drops, next to whole attention heads."""
 
     ffn: FfnUnit = "sublayer"
-    """FFN units: whole feed-forward sublayers, as published."""
+    """FFN units: sublayer (whole feed-forward sublayers, as published) or neuron (single intermediate neurons)."""
+    multiple: Positive = 8
+    """Neurons are dropped in blocks of this many, lowest of a layer first: such sizes run fast; 1 drops them singly."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -97,6 +120,12 @@ class TrainingConfig:
     """Dropout before the task head."""
     precision: Precision = "auto"
     """fp32, bf16 (autocast), or auto: bf16 where the processor has it."""
+    teacher: Teacher = "none"
+    """full: tickets also learn from the tuned full model's outputs (distillation); none: from the labels alone."""
+    teacher_weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the teacher's term in the loss; the labels have the rest."""
+    temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
+    """Teacher's and ticket's logits are divided by this before they are compared."""
     log_to: tuple[Tracker, ...] = ()
     """Where losses are logged while training: tensorboard, wandb, mlflow; each needs its own package."""
 
@@ -106,7 +135,9 @@ class ScoringConfig:
     """How units are scored on the tuned model."""
 
     scorer: ScorerName = "as_described"
-    """as_described (the paper's text), as_released (the 2021 code), taylor, magnitude or random."""
+    """as_described (the paper), as_released (the 2021 code), taylor, divergence (no labels), magnitude or random."""
+    rounds: Positive = 1
+    """1 scores once, as published; more drop units in that many rounds and score what is left again after each."""
     examples: Positive | None = None
     """Score on at most this many training examples; empty means all."""
 
@@ -115,8 +146,8 @@ class ScoringConfig:
 class TicketsConfig:
     """Which tickets are drawn."""
 
-    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-    """Sparsity levels: share of the heads, and of the FFN units, that are dropped."""
+    levels: tuple[Level, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    """Sparsity levels: share of the heads, and of the FFN units, that are dropped; none where a target sets it."""
     control_levels: tuple[Level, ...] = (0.2, 0.4, 0.6)
     """Levels, among the levels, at which the control kinds (random, losing) are drawn."""
     kinds: tuple[Kind, ...] = ("winning", "random", "losing")
@@ -125,6 +156,8 @@ class TicketsConfig:
     """Heads that each layer keeps at the least (1 as published; 0 lets a layer lose all)."""
     ranking: Ranking = "apart"
     """Heads and FFN units ranked apart (as published), or joint: all units by importance per weight."""
+    target: Annotated[str, AfterValidator(_target)] | None = None
+    """A budget that sets the one level: params=0.8, flops=0.7 or latency=0.7, as a share of the full model's."""
 
 
 @dataclass(frozen=True, config=type_config)
