@@ -28,8 +28,8 @@ from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTok
 
 from supertickets import seeding
 from supertickets.config import TrainingConfig
-from supertickets.encoders.families import family_of, head_count, layers_of, part
-from supertickets.encoders.pruning import shrink
+from supertickets.encoders.families import family_of, layers_of, part
+from supertickets.encoders.pruning import prune
 from supertickets.experiments.plans import plan
 from supertickets.experiments.runs import TicketRun
 from supertickets.experiments.workspace import Workspace
@@ -81,8 +81,7 @@ def shuffled_once(batches: Sequence[Batch], seed: int) -> list[Batch]:
 
 def masked(model: PreTrainedModel, mask: Mask) -> PreTrainedModel:
     """The model at its full size, dropped heads multiplied by zero, dropped FFN sublayers skipped."""
-    every_head = list(range(head_count(model)))
-    shrink(model, [every_head] * len(layers_of(model)), [bool(row.any()) for row in mask.ffn])
+    prune(model, Mask(mask.structures, np.ones_like(mask.heads), mask.ffn))
     family = family_of(model.config.model_type)
     for layer, kept in zip(layers_of(model), mask.heads, strict=True):
         keep = torch.tensor(kept, dtype=torch.float32, device=model.device)

@@ -16,9 +16,9 @@ import supertickets
 
 HERE = Path(__file__).resolve().parent
 GROUPS = {
-    "The main job": ("find", "sweep", "report", "show", "check", "init"),
+    "The main job": ("find", "sweep", "report", "show", "check", "init", "export", "predict"),
     "Tickets": ("Mask", "Importance", "Structures", "Ticket"),
-    "Encoders": ("load", "structures_of", "RewindPoint", "score", "gate", "prune"),
+    "Encoders": ("load", "structures_of", "RewindPoint", "score", "gate", "prune", "prune_vocabulary"),
     "Settings and errors": ("Config", "UserError"),
 }
 HEAD = """# Reference

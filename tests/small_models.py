@@ -7,28 +7,55 @@ from typing import Any
 
 import torch
 from transformers import (
+    AlbertConfig,
     AutoModelForSequenceClassification,
     BertConfig,
+    CamembertConfig,
+    DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
+    ModernBertConfig,
     MPNetConfig,
     PreTrainedConfig,
     PreTrainedModel,
     RobertaConfig,
+    XLMRobertaConfig,
 )
 
 COMMON: dict[str, Any] = {"vocab_size": 99, "max_position_embeddings": 64}
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
+# As in DeBERTa v3, but with position projections of their own, which v3 shares with query and key.
+DISENTANGLED: dict[str, Any] = {
+    "relative_attention": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_buckets": 8,
+    "norm_rel_ebd": "layer_norm",
+    "position_biased_input": False,
+}
+SPECIAL_TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "cls_token_id": 1, "eos_token_id": 2, "sep_token_id": 2}
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "bert": lambda: BertConfig(**COMMON, **SIZES),
     "roberta": lambda: RobertaConfig(**COMMON, **SIZES),
     "electra": lambda: ElectraConfig(**COMMON, **SIZES, embedding_size=16),
     "distilbert": lambda: DistilBertConfig(**COMMON, dim=32, n_layers=3, n_heads=4, hidden_dim=48),
     "mpnet": lambda: MPNetConfig(**COMMON, **SIZES),
+    "xlm-roberta": lambda: XLMRobertaConfig(**COMMON, **SIZES),
+    "camembert": lambda: CamembertConfig(**COMMON, **SIZES),
+    "deberta-v2": lambda: DebertaV2Config(**COMMON, **SIZES, **DISENTANGLED),
+    # Three sets of weights, each of which two layers in a row use.
+    "albert": lambda: AlbertConfig(
+        **COMMON, **(SIZES | {"num_hidden_layers": 6}), num_hidden_groups=3, embedding_size=16
+    ),
+    "modernbert": lambda: ModernBertConfig(**COMMON, **SIZES, **SPECIAL_TOKENS, local_attention=12),
 }
-# MPNet adds a position bias to its scores, which transformers runs under eager attention only.
-VARIANTS = [(family, attention) for family in CONFIGS for attention in ("eager", "sdpa") if family != "mpnet"]
-VARIANTS += [("mpnet", "eager")]
+# MPNet and DeBERTa add position terms to their scores, which transformers runs under eager attention only.
+EAGER_ONLY = ("mpnet", "deberta-v2")
+VARIANTS = [
+    (family, attention)
+    for family in CONFIGS
+    for attention in ("eager", "sdpa")
+    if attention == "eager" or family not in EAGER_ONLY
+]
 
 Build = Callable[..., PreTrainedModel]
 

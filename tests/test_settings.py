@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from supertickets import conflicts, schema, settings
 from supertickets.cli.app import main
-from supertickets.config import BUDGETS, Budget, Config
+from supertickets.config import BUDGETS, Budget, Config, parse_target
 from supertickets.errors import UserError
 
 SCHEMA = TypeAdapter(Config).json_schema()
@@ -130,7 +130,7 @@ selection: {min_share: 0.5}
         ("epochs=2", "did you mean training.epochs?"),
         ("data.max_length=2", "did you mean encoder.max_length?"),
         ("trainings.epochs=2", "did you mean training?"),
-        ("scoring.zzz=2", "known here: scoring.scorer, scoring.examples"),
+        ("scoring.zzz=2", "known here: scoring.scorer, scoring.rounds, scoring.examples"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest_one(override: str, end: str) -> None:
@@ -196,7 +196,24 @@ def test_control_levels_that_nobody_set_follow_the_levels() -> None:
         ),
         (["tickets.levels=[0.2, 0.1, 0.2]"], "tickets.levels: holds 0.2 twice"),
         (["seeds=[3, 3]"], "seeds: holds 3 twice"),
+        (["tickets.levels=[]"], "tickets.levels: must be a list of 1 or more, not []"),
+        (
+            ["tickets.target=params=0.8", "tickets.levels=[0.2, 0.3]"],
+            "tickets.levels: is set by tickets.target (params=0.8); leave one of them out",
+        ),
+        (
+            ["tickets.target=params=0.8", "tickets.control_levels=[0.2]"],
+            "tickets.control_levels: is set by tickets.target (params=0.8); leave one of them out",
+        ),
+        (
+            ["tickets.target=params=0.8", "tickets.ranking=joint"],
+            "tickets.target: needs tickets.ranking apart, whose tickets of a level all cost the same",
+        ),
         (["tickets.kinds=[random, random]"], "tickets.kinds: holds random twice"),
+        (
+            ["tickets.ranking=joint", "scoring.rounds=2"],
+            "tickets.ranking: joint ranks by scores per weight, but scoring.rounds 2 gives an order; rank apart",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other(overrides: list[str], fault: str) -> None:
@@ -296,6 +313,29 @@ def test_python_paths_and_tuples_are_taken_as_given() -> None:
     config = settings.load(flags={"seeds": (4,), "data": {"task": "rte", "folder": Path("glue")}})
     assert (config.seeds, config.data.folder) == ((4,), "glue")
     assert faults(flags={"seeds": (-1,)}) == ["seeds.0: must be 0 or more, not -1"]
+
+
+@pytest.mark.parametrize("target", ["speed=3", "params", "params=", "params=1", "params=0", "flops=nan", "latency=-1"])
+def test_a_target_is_a_measure_and_a_share(target: str) -> None:
+    """Any other text gets one sentence that shows how to write it."""
+    assert faults(flags={"tickets": {"target": target}}) == [
+        "tickets.target: must be params=, flops= or latency= with a share between 0 and 1, such as params=0.8, "
+        f'not "{target}"'
+    ]
+    with pytest.raises(ValueError):
+        parse_target(target)
+    assert parse_target("flops=.70") == ("flops", 0.7)
+
+
+def test_a_target_leaves_no_levels_but_its_own(tmp_path: Path) -> None:
+    """Levels of defaults, budget and base give way; one level, found for the target, may stand beside it in a file."""
+    base = {"tickets": {"levels": (0.15, 0.3), "control_levels": (0.3,)}}
+    flags = {"tickets": {"target": "latency=0.7"}, "budget": "smoke"}
+    config = settings.load(base=base, flags=flags)
+    assert (config.tickets.levels, config.tickets.control_levels) == ((), ())
+    assert settings.load(written(tmp_path, settings.dump(config))) == config
+    found = replace(config, tickets=replace(config.tickets, levels=(0.1234,), control_levels=(0.1234,)))
+    assert settings.load(written(tmp_path, settings.dump(found))) == found
 
 
 @pytest.mark.parametrize("setting", ["text", "text_pair", "label"])

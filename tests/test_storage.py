@@ -290,3 +290,16 @@ def test_the_holders_name_may_not_be_written_yet(tmp_path: Path) -> None:
         (tmp_path / storage.HOLDER_FILE).unlink()
         with pytest.raises(UserError, match="in use by another process"), storage.sweep_lock(tmp_path):
             pytest.fail("the block must not run")
+
+
+def test_a_streamed_file_is_whole_or_absent(tmp_path: Path) -> None:
+    """What is written in pieces takes the target's place at the end; after an error the old file is there, alone."""
+    with storage.atomic_file(tmp_path / "a.csv") as stream:
+        stream.write(b"one\n")
+        assert not (tmp_path / "a.csv").exists()
+        stream.write(b"two\n")
+    assert (tmp_path / "a.csv").read_bytes() == b"one\ntwo\n"
+    with pytest.raises(RuntimeError, match="stop"), storage.atomic_file(tmp_path / "a.csv") as stream:
+        stream.write(b"three\n")
+        raise RuntimeError("stop")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"] and (tmp_path / "a.csv").stat().st_size == 8

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from wrapt import register_post_import_hook
+
 # Two lists of the same names: this block for type checkers, the table below for Python.
 # A test holds them equal.
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from supertickets.encoders.loading import load as load
     from supertickets.encoders.pruning import prune as prune
     from supertickets.encoders.rewinding import RewindPoint as RewindPoint
+    from supertickets.encoders.vocabulary import prune_vocabulary as prune_vocabulary
     from supertickets.errors import UserError as UserError
     from supertickets.learning.scoring import score as score
     from supertickets.tickets.importance import Importance as Importance
@@ -25,8 +28,10 @@ if TYPE_CHECKING:
     from supertickets.tickets.structures import Structures as Structures
     from supertickets.tickets.ticket import Ticket as Ticket
     from supertickets.workflows.checking import check as check
+    from supertickets.workflows.exporting import export as export
     from supertickets.workflows.finding import find as find
     from supertickets.workflows.finding import sweep as sweep
+    from supertickets.workflows.predicting import predict as predict
     from supertickets.workflows.reporting import report as report
     from supertickets.workflows.showing import show as show
     from supertickets.workflows.starting import init as init
@@ -40,11 +45,14 @@ _HOME = {
     "Ticket": "tickets.ticket",
     "UserError": "errors",
     "check": "workflows.checking",
+    "export": "workflows.exporting",
     "find": "workflows.finding",
     "gate": "encoders.gating",
     "init": "workflows.starting",
     "load": "encoders.loading",
+    "predict": "workflows.predicting",
     "prune": "encoders.pruning",
+    "prune_vocabulary": "encoders.vocabulary",
     "report": "workflows.reporting",
     "score": "learning.scoring",
     "show": "workflows.showing",
@@ -53,6 +61,10 @@ _HOME = {
 }
 
 __all__ = sorted(_HOME)
+
+
+# Pruned models load through transformers' own Auto classes, as soon as these are imported.
+register_post_import_hook("supertickets.encoders.registry:register_all", "transformers.models.auto.configuration_auto")
 
 
 def __getattr__(name: str) -> Any:

@@ -7,10 +7,11 @@ field, the command line shows it, and the reference page of the docs is made fro
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 type_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -25,13 +26,30 @@ Arm = Literal["multitask", "sharing", "random"]
 Mixture = Literal["proportional", "temperature", "annealed", "uniform"]
 Teacher = Literal["none", "full"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
+Measure = Literal["params", "flops", "latency"]
 TaskKind = Literal["auto", "classification", "regression"]
-
-TARGET = r"^(params|flops|latency)=[0-9]*\.?[0-9]+$"
 
 Level = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def parse_target(text: str) -> tuple[Measure, float]:
+    """The measure of a target and its share of the full model's: `params=0.8`; raises ValueError for any other text."""
+    name, _, share = text.partition("=")
+    for measure in get_args(Measure):
+        if name == measure and 0 < float(share) < 1:
+            return measure, float(share)
+    raise ValueError(text)
+
+
+def _target(text: str) -> str:
+    try:
+        parse_target(text)
+    except ValueError:
+        words = "must be params=, flops= or latency= with a share between 0 and 1, such as params=0.8"
+        raise PydanticCustomError("target", words) from None
+    return text
 
 
 @dataclass(frozen=True, config=type_config)
@@ -130,8 +148,8 @@ class ScoringConfig:
 class TicketsConfig:
     """Which tickets are drawn."""
 
-    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-    """Sparsity levels: share of the heads, and of the FFN units, that are dropped."""
+    levels: tuple[Level, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    """Sparsity levels: share of the heads, and of the FFN units, that are dropped; none where a target sets it."""
     control_levels: tuple[Level, ...] = (0.2, 0.4, 0.6)
     """Levels, among the levels, at which the control kinds (random, losing) are drawn."""
     kinds: tuple[Kind, ...] = ("winning", "random", "losing")
@@ -140,8 +158,8 @@ class TicketsConfig:
     """Heads that each layer keeps at the least (1 as published; 0 lets a layer lose all)."""
     ranking: Ranking = "apart"
     """Heads and FFN units ranked apart (as published), or joint: all units by importance per weight."""
-    target: Annotated[str, Field(pattern=TARGET)] | None = None
-    """A budget that sets the level: params=0.8, flops=0.7 or latency=0.7, a share of the full encoder's."""
+    target: Annotated[str, AfterValidator(_target)] | None = None
+    """A budget that sets the one level: params=0.8, flops=0.7 or latency=0.7, as a share of the full model's."""
 
 
 @dataclass(frozen=True, config=type_config)

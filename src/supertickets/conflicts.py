@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
-from supertickets.config import Config, DataConfig, ShareConfig, SharedTaskConfig
+from supertickets.config import Config, DataConfig, ShareConfig, SharedTaskConfig, TicketsConfig
 from supertickets.schema import Fault, get, suggest
 from supertickets.yaml_places import Loc
 
@@ -16,6 +16,8 @@ Conflict = tuple[Fault, tuple[Loc, ...]]
 
 _LEVELS: Loc = ("tickets", "levels")
 _CONTROL: Loc = ("tickets", "control_levels")
+_TARGET: Loc = ("tickets", "target")
+_RANKING: Loc = ("tickets", "ranking")
 _TASK, _FOLDER, _TRAIN, _TEST = _DATA = tuple(("data", name) for name in ("task", "folder", "train", "test"))
 
 
@@ -31,10 +33,11 @@ def conflicts(config: Config) -> Iterator[Conflict]:
         twice = [value for index, value in enumerate(values) if value in values[:index]]
         if twice:
             yield Fault(loc, f"holds {twice[0]} twice"), (loc,)
-    strangers = [level for level in config.tickets.control_levels if level not in config.tickets.levels]
-    if strangers:
-        levels = ", ".join(map(str, config.tickets.levels))
-        yield Fault(_CONTROL, f"must be among the levels ({levels}), which {strangers[0]} is not"), (_CONTROL, _LEVELS)
+    yield from _levels(config.tickets) if config.tickets.target is None else _targets(config.tickets)
+    rounds = config.scoring.rounds
+    if config.tickets.ranking == "joint" and rounds > 1:
+        what = f"joint ranks by scores per weight, but scoring.rounds {rounds} gives an order; rank apart"
+        yield Fault(_RANKING, what), (_RANKING, ("scoring", "rounds"))
     low, high = config.selection.min_share, config.selection.max_share
     if low > high:
         locs = (("selection", "min_share"), ("selection", "max_share"))
@@ -71,6 +74,35 @@ def _tasks(config: ShareConfig) -> Iterator[Conflict]:
     if config.training.gradient_accumulation > 1:
         here = ("training", "gradient_accumulation")
         yield Fault(here, "must be 1 here: a step belongs to one task"), (here,)
+    if config.training.teacher != "none":
+        here = ("training", "teacher")
+        yield Fault(here, "must be none here: tasks learn from their labels and from each other"), (here,)
+
+
+def _levels(tickets: TicketsConfig) -> Iterator[Conflict]:
+    if not tickets.levels:
+        yield Fault(_LEVELS, "must be a list of 1 or more, not []"), (_LEVELS,)
+        return
+    strangers = [level for level in tickets.control_levels if level not in tickets.levels]
+    if strangers:
+        levels = ", ".join(map(str, tickets.levels))
+        yield Fault(_CONTROL, f"must be among the levels ({levels}), which {strangers[0]} is not"), (_CONTROL, _LEVELS)
+
+
+def _targets(tickets: TicketsConfig) -> Iterator[Conflict]:
+    """A target sets the one level, which stands beside it in the config of a sweep's folder."""
+    for loc, by_hand in ((_LEVELS, len(tickets.levels) > 1), (_CONTROL, tickets.control_levels != tickets.levels)):
+        if by_hand:
+            yield Fault(loc, f"is set by tickets.target ({tickets.target}); leave one of them out"), (loc, _TARGET)
+            return
+    if tickets.ranking == "joint":  # which heads and FFN units a level drops, and so its cost, is known after scoring
+        yield (
+            Fault(_TARGET, "needs tickets.ranking apart, whose tickets of a level all cost the same"),
+            (
+                _TARGET,
+                _RANKING,
+            ),
+        )
 
 
 def _columns(config: Config) -> Iterator[Conflict]:

@@ -54,7 +54,8 @@ def load(
 
     `overrides` read `training.epochs=5`, the value in YAML. `base` (below the file) and `flags` (above
     it) are nested mappings like the file's; None in them means not given. Control levels that nobody
-    set by hand follow the levels. Raises one UserError with a line for each fault.
+    set by hand follow the levels; a target leaves no levels but those set by hand. Raises one UserError
+    with a line for each fault.
     """
     layers = [Layer(_given(base or {}))]
     layers += [_read_file(Path(file), Config)] if file is not None else []
@@ -69,7 +70,10 @@ def load_shared(file: Path, overrides: Sequence[str] = ()) -> ShareConfig:
 
 def _checked(layers: Sequence[Layer], kind: type[C]) -> C:
     config, faults = validate(_stack(layers[0].values, _merge([layer.values for layer in layers[1:]])), kind)
-    if not any(layer.sets(("tickets", "control_levels")) for layer in layers[1:]):
+    by_hand = {name for name in ("levels", "control_levels") if any(one.sets(("tickets", name)) for one in layers[1:])}
+    if config.tickets.target is not None and "levels" not in by_hand:
+        config = replace(config, tickets=replace(config.tickets, levels=()))
+    if "control_levels" not in by_hand:
         config = _follow_levels(config)
     whole = {fault.setting[:1] for fault in faults if len(fault.setting) == 1 or fault.setting[:1] == ("tasks",)}
     broken = {fault.setting for fault in faults} | whole

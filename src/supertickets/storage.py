@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -93,6 +93,23 @@ def sha256_file(path: Path) -> str:
 
 
 @contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a stream whose file takes the place of `path` when the block ends well, and vanishes otherwise."""
+    partial = _partial(path)
+    try:
+        with _writing(path):
+            with partial.open("xb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+            _sync_folder(path.parent)
+    finally:
+        with suppress(OSError):  # already renamed, or never made: either way the fault that counts is the first
+            partial.unlink()
+
+
+@contextmanager
 def atomic_folder(final: Path, *, if_exists: Literal["refuse", "keep", "replace"] = "refuse") -> Iterator[Path]:
     """Yield an empty folder beside `final` that takes its place when the block ends well, and vanishes otherwise.
 
@@ -157,19 +174,10 @@ def _partial(target: Path) -> Path:
 
 
 def _write_bytes(path: Path, body: bytes) -> None:
-    partial = _partial(path)
-    try:
-        with _writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("xb") as stream:
-                stream.write(body)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
-            _sync_folder(path.parent)
-    finally:
-        with suppress(OSError):  # already renamed, or never made: either way the fault that counts is the first
-            partial.unlink()
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as stream:
+        stream.write(body)
 
 
 def _read_bytes(path: Path) -> bytes:

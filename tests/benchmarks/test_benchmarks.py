@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_kept_result_has_the_documented_form(path: Path | None) -> None:
     kept = Result.load(path)
     assert kept.name == path.stem and kept.name in catalogue.NAMES
     assert kept.figures and all(one.p10 <= one.value <= one.p90 for one in kept.figures.values())
-    assert any(one.goal is not None for one in kept.figures.values()) or kept.name == "pruning"
+    assert any(one.goal is not None for one in kept.figures.values())
     assert kept.commit and kept.machine["cores"] >= 1 and {"python", "torch", "transformers"} <= kept.versions.keys()
     assert kept.settings["threads"] == 1 and kept.time
 
@@ -130,6 +131,68 @@ def test_quick_benchmark_runs(tiny_bert_folder: Path) -> None:
     measured = scoring_cost.measure(settings, lambda line: None)
     ratio = measured["importance pass / forward + backward"]
     assert 0.05 < ratio.p10 <= ratio.value <= ratio.p90 and (ratio.goal, ratio.better) == (1.1, "lower")
+
+
+def test_pruned_speed_is_measured_against_the_arithmetic(tiny_bert_folder: Path) -> None:
+    """Half the heads and neurons of every layer are half of nearly all operations, in torch and in ONNX Runtime."""
+    pytest.importorskip("onnxruntime", reason="needs the onnx extra")
+    from benchmarks import pruned_speed
+    from supertickets.encoders.loading import load
+    from supertickets.encoders.pruning import prune
+
+    settings = replace(pruned_speed.QUICK, encoders=(str(tiny_bert_folder), "no such encoder"), seconds=0.01)
+    said: list[str] = []
+    measured = pruned_speed.measure(settings, said.append)
+    assert any("no such encoder is left out" in line for line in said)
+    assert [label.partition(", ")[2].split(":")[0] for label in measured] == [
+        f"batch 1, {backend}, 50% gone" for backend in ("torch", "torch", "ONNX Runtime", "ONNX Runtime")
+    ]
+    model, _ = load(str(tiny_bert_folder))
+    mask, batch = pruned_speed.even(model, 0.5), pruned_speed.random_batch(model, 2, 16)
+    assert (mask.heads_per_layer, mask.ffn_per_layer) == ((2, 2), (32, 32))
+    full = pruned_speed.flops(model, batch)
+    # Per layer and token: four projections and an FFN (2 operations a weight), scores and their sums over 16 tokens.
+    tokens, per_layer = 2 * 16, 2 * (4 * 32 * 32 + 2 * 32 * 64) + 2 * 2 * 16 * 32
+    assert full == tokens * 2 * per_layer + 2 * 2 * (32 * 32 + 32 * 2)  # and pooler and head for two texts
+    assert full - pruned_speed.flops(prune(model, mask), batch) == tokens * 2 * per_layer / 2
+
+
+def test_peers_that_are_not_there_are_left_out(tiny_bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the other libraries only our own figures are measured, and the reasons are said."""
+    from benchmarks import peers
+
+    monkeypatch.delenv(peers.TEXTPRUNER, raising=False)
+    monkeypatch.delenv(peers.TORCH_PRUNING, raising=False)
+    monkeypatch.setattr(peers, "find_spec", lambda name: None)
+    said: list[str] = []
+    measured = peers.measure(replace(peers.QUICK, encoder=str(tiny_bert_folder)), said.append)
+    assert list(measured) == ["supertickets: lines of a user's code", "supertickets: seconds of pruning"]
+    assert [line.split(" is left out")[0] for line in said] == ["Torch-Pruning", "TextPruner"]
+    assert measured["supertickets: lines of a user's code"].value == 2
+    assert peers.code_lines(peers.with_torch_pruning) == 16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["TORCH_PRUNING", "TEXTPRUNER"])
+def test_peers_give_our_logits(tiny_bert_folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that is installed prunes to the same logits."""
+    from benchmarks import peers
+
+    variable, other = getattr(peers, name), {peers.TORCH_PRUNING, peers.TEXTPRUNER} - {getattr(peers, name)}
+    if not os.environ.get(variable):
+        pytest.skip(f"needs ${variable}: see the top of benchmarks/peers.py")
+    monkeypatch.delenv(*other, raising=False)
+    measured = peers.measure(replace(peers.QUICK, encoder=str(tiny_bert_folder)), lambda line: None)
+    differences = [figure.value for label, figure in measured.items() if "largest difference" in label]
+    assert differences and max(differences) < peers.SAME
+
+
+@pytest.mark.slow
+def test_peak_memory_sees_what_pruning_takes() -> None:
+    """Pruning one layer of base size takes little beside the model, and some memory it does take."""
+    from benchmarks import peak_memory
+
+    assert 1.0 < peak_memory.measured("bert", 1, 0.5) < 1.2
 
 
 def test_2021_protocol_trains_masked_models(tiny_bert_folder: Path) -> None:

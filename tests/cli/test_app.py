@@ -46,7 +46,11 @@ def parameters(function: Any) -> list[tuple[str, str, Any]]:
 
 def test_there_are_these_verbs() -> None:
     """The verbs of this release, and each of them is a public name."""
-    assert set(VERBS) == {"find", "sweep", "report", "show", "check", "init"} <= set(supertickets.__all__)
+    assert (
+        set(VERBS)
+        == {"find", "sweep", "report", "show", "check", "init", "export", "predict"}
+        <= set(supertickets.__all__)
+    )
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -108,13 +112,14 @@ def test_the_other_verbs_hand_on_what_they_got(
     from supertickets.workflows import checking, finding, reporting, showing, starting
 
     found = SimpleNamespace(sentence="It does.", report="page")
-    monkeypatch.setattr(finding, "sweep", lambda file, out, workers, set, progress: found if out == Path("o") else None)
+    asked = ("flops=0.7", Path("o"))
+    monkeypatch.setattr(finding, "sweep", lambda file, target, out, **_: found if (target, out) == asked else None)
     monkeypatch.setattr(reporting, "report", lambda folder: f"report {folder}")
     monkeypatch.setattr(showing, "show", lambda path: f"show {path}")
     monkeypatch.setattr(checking, "check", lambda file, set: f"check {file} {list(set)}")
     monkeypatch.setattr(starting, "init", lambda out: out)
     for line, printed in (
-        ("sweep c.yaml --out o --workers 1 --set a=1", "It does.\npage\n"),
+        ("sweep c.yaml --target flops=0.7 --out o --workers 1 --set a=1", "It does.\npage\n"),
         ("report f", "report f\n"),
         ("show p", "show p\n"),
         ("check c.yaml --set a=1", "check c.yaml ['a=1']\n"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import shutil
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from supertickets.encoders import checkpoints
-from supertickets.encoders.checkpoints import MPNET_PARTS, cache_folder, config_of, resolve
+from supertickets.encoders.checkpoints import MPNET_PARTS, cache_folder, check_unchanged, config_of, resolve
+from supertickets.encoders.families import FAMILIES
 from supertickets.errors import UserError
 
 
@@ -148,7 +150,7 @@ def test_a_folder_without_a_part(encoder: Path, removed: str, sentence: str) -> 
     [
         (
             {"model_type": "gpt2"},
-            "'gpt2' is not an encoder family known here (bert, distilbert, electra, mpnet, roberta)",
+            f"'gpt2' is not an encoder family known here ({', '.join(sorted(FAMILIES))})",
         ),
         ({"model_type": "t5"}, "'t5' is not an encoder family known here"),
         ({"model_type": "bert", "is_decoder": True}, "this is a decoder, which reads only to the left"),
@@ -162,7 +164,7 @@ def test_what_is_no_encoder(encoder: Path, config: dict[str, Any], sentence: str
     message = refusal(config_of, str(encoder))
     assert message.startswith(f"{encoder}: {sentence}")
     if "family" in sentence:
-        assert message.endswith("choose one of these, or add a row to supertickets/encoders/families.py")
+        assert message.endswith("choose one of these, or add yours: docs/add-a-family.md says how")
 
 
 def test_a_torn_config(encoder: Path) -> None:
@@ -177,3 +179,24 @@ def test_a_hub_id_that_cannot_be_had() -> None:
     assert message.startswith("nobody/no-such-encoder: no encoder could be loaded (")
     assert message.endswith("give a model folder, a hub id or an alias (minilm, mpnet)")
     assert set(checkpoints.ALIASES) == {"minilm", "mpnet"}
+
+
+@pytest.mark.parametrize("pruned", [{"one": [0]}, {"0": ["x"]}, [1, 2]])
+def test_pruned_heads_that_cannot_be_read(encoder: Path, pruned: object) -> None:
+    """A broken list of pruned heads is one sentence."""
+    config = json.loads((encoder / "config.json").read_text())
+    (encoder / "config.json").write_text(json.dumps(config | {"pruned_heads": pruned}))
+    assert "the pruned units in config.json cannot be read (" in refusal(config_of, str(encoder))
+
+
+def test_checksums_are_compared(encoder: Path) -> None:
+    """Without a list nothing is compared; with one, a file that differs or is gone is named."""
+    check_unchanged(str(encoder))
+    check_unchanged("bert-base-uncased")
+    sums = {"config.json": hashlib.sha256((encoder / "config.json").read_bytes()).hexdigest()}
+    (encoder / "checksums.json").write_text(json.dumps(sums))
+    check_unchanged(str(encoder))
+    (encoder / "checksums.json").write_text(json.dumps(sums | {"model.safetensors": "0" * 64}))
+    assert "model.safetensors is not the file that was exported" in refusal(check_unchanged, str(encoder))
+    (encoder / "model.safetensors").unlink()
+    assert refusal(check_unchanged, str(encoder)) == f"{encoder / 'model.safetensors'}: no such file"

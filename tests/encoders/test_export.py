@@ -13,9 +13,9 @@ from transformers import AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from small_examples import tokenizer
-from small_models import CONFIGS, batch, build
+from small_models import CONFIGS, EAGER_ONLY, batch, build
 from supertickets.encoders.export import save_ticket_model
-from supertickets.encoders.families import structures_of
+from supertickets.encoders.families import family_of, structures_of
 from supertickets.encoders.loading import load
 from supertickets.encoders.pruning import kept_units, prune
 from supertickets.encoders.rewinding import RewindPoint
@@ -30,7 +30,7 @@ FFN = np.array([[1], [0], [0]], dtype=bool)
 
 def ticket_model(family: str = "bert", **settings: Any) -> tuple[PreTrainedModel, Ticket]:
     """A pruned model with its ticket, under the attention that transformers chooses by itself."""
-    model = build(family, "eager" if family == "mpnet" else "sdpa", **settings)
+    model = build(family, "eager" if family in EAGER_ONLY else "sdpa", **settings)
     structures = structures_of(model)
     mask = Mask(structures, HEADS, FFN)
     rng = np.random.default_rng(0)
@@ -41,10 +41,16 @@ def ticket_model(family: str = "bert", **settings: Any) -> tuple[PreTrainedModel
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A ticket's model folder, to be broken."""
+    """A ticket's model folder, to be broken, or changed on purpose: without its checksums anyone may."""
     model, ticket = ticket_model()
     save_ticket_model(tmp_path / "ticket", model, tokenizer(), ticket)
     return tmp_path / "ticket"
+
+
+def changed(folder: Path) -> Path:
+    """The folder without its checksums."""
+    (folder / "checksums.json").unlink()
+    return folder
 
 
 def refusal(folder: Path) -> str:
@@ -95,8 +101,42 @@ def test_the_folder_holds_model_tokenizer_and_ticket(folder: Path) -> None:
     ticket = Ticket.load(folder)
     assert (ticket.mask, ticket.importance) == (ticket_model()[1].mask, ticket_model()[1].importance)
     config = json.loads((folder / "config.json").read_text())
-    assert config["supertickets"] == {"heads": [[0, 2, 3], [], [1]], "ffn": [1, 0, 0]}
+    assert config["supertickets"] == {
+        "heads": [[0, 2, 3], [], [1]],
+        "ffn": [1, 0, 0],
+        "family": family_of("bert").row(),
+    }
+    listed = json.loads((folder / "checksums.json").read_text())
+    assert set(listed) == names - {"checksums.json"}
     assert AutoTokenizer.from_pretrained(folder).get_vocab() == tokenizer().get_vocab()
+
+
+def test_neurons_come_back(tmp_path: Path) -> None:
+    """A ticket of single neurons loads as small as it was, with equal logits."""
+    model = build("bert", "sdpa")
+    structures = structures_of(model, "neuron")
+    mask = Mask(structures, HEADS, np.random.default_rng(0).random(structures.ffn.shape) < 0.5)
+    ticket = Ticket(mask, "winning", 0.5, 7, "some/encoder", RewindPoint.of(model).sha256)
+    save_ticket_model(tmp_path / "ticket", prune(model, mask), tokenizer(), ticket)
+    loaded, _ = load(tmp_path / "ticket")
+    inputs = {name: value for name, value in batch().items() if name != "labels"}
+    with torch.no_grad():
+        assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
+    assert loaded.num_parameters() == model.num_parameters()
+    assert Ticket.load(tmp_path / "ticket").mask == mask
+
+
+def test_a_first_folder_still_loads(folder: Path) -> None:
+    """Folders of version 0.1 list the kept units under the architecture's own type, without the row of paths."""
+    expected, _ = load(folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["auto_map"], config["supertickets"]["family"]
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))
+    (folder / "modeling_supertickets.py").unlink()
+    loaded, _ = load(changed(folder))
+    assert loaded.config.model_type == "supertickets-bert"
+    ours, theirs = loaded.state_dict(), expected.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
 def test_loading_leaves_the_generator_alone(folder: Path) -> None:
@@ -141,10 +181,11 @@ def test_saving_prints_nothing(
 
 @pytest.mark.parametrize("size", [0, 500, 30_000])
 def test_torn_weights(folder: Path, size: int) -> None:
-    """A weights file that was cut, wherever, is one sentence."""
+    """A weights file that was cut, wherever, is one sentence, with checksums and without."""
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
-    assert refusal(folder).startswith(f"{folder}: the weights do not fit")
+    assert "model.safetensors is not the file that was exported: its checksum differs" in refusal(folder)
+    assert refusal(changed(folder)).startswith(f"{folder}: the weights do not fit")
 
 
 def test_weights_of_other_units(folder: Path) -> None:
@@ -152,7 +193,7 @@ def test_weights_of_other_units(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["supertickets"]["heads"][0] = [0, 1, 2, 3]
     (folder / "config.json").write_text(json.dumps(config))
-    assert refusal(folder).startswith(f"{folder}: the weights do not fit the units that config.json lists")
+    assert refusal(changed(folder)).startswith(f"{folder}: the weights do not fit the units that config.json lists")
 
 
 @pytest.mark.parametrize(
@@ -168,4 +209,4 @@ def test_units_that_cannot_be(folder: Path, units: object) -> None:
     """A list of kept units that was edited by hand is one sentence."""
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"supertickets": units}))
-    assert refusal(folder).startswith(f"{folder}: ")
+    assert refusal(changed(folder)).startswith(f"{folder}: the ")

@@ -5,17 +5,33 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedModel
+from transformers import (
+    AlbertTokenizer,
+    AutoModel,
+    AutoModelForTokenClassification,
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    CamembertTokenizer,
+    DebertaV2Tokenizer,
+    PreTrainedModel,
+    XLMRobertaTokenizer,
+)
 
 from small_examples import tokenizer
 from small_models import CONFIGS, build
 from supertickets.encoders.families import structures_of
-from supertickets.encoders.loading import head_modules, load, seeded
+from supertickets.encoders.loading import head_modules, load, load_pruned, seeded
+from supertickets.encoders.loading import head_of as saved_head
+from supertickets.encoders.pruning import kept_units, prune
 from supertickets.errors import UserError
+from supertickets.tickets.masks import Mask
 
 
 @pytest.fixture
@@ -120,9 +136,10 @@ def test_a_tuned_models_folder_gives_its_encoder_and_a_fresh_head(family: str, c
         assert same(encoder_of(model), encoder_of(tuned))
     assert same(head_of(first), head_of(again))
     for name, value in head_of(first).items():
-        if name.endswith("weight"):
+        theirs = head_of(tuned)[name]
+        assert value.shape != theirs.shape or not torch.equal(value, theirs)
+        if value.ndim == 2:  # biases and norms start the same for every seed
             assert not torch.equal(value, head_of(other)[name])
-            assert value.shape != head_of(tuned)[name].shape or not torch.equal(value, head_of(tuned)[name])
 
 
 def test_a_pooler_may_be_fresh(tmp_path: Path) -> None:
@@ -177,3 +194,90 @@ def test_a_decoder_is_refused(tmp_path: Path) -> None:
     """BERT as a decoder reads to the left only, and so is no encoder."""
     config = BertConfig(**{**CONFIGS["bert"]().to_dict(), "is_decoder": True})
     assert "this is a decoder" in refusal(saved(tmp_path, BertModel(config)))
+
+
+def test_heads_that_transformers_4_pruned(tmp_path: Path) -> None:
+    """A checkpoint with `pruned_heads` in its config, weights sliced, gives the pruned model with equal logits."""
+    full = build("bert", "sdpa")
+    structures = structures_of(full)
+    heads = np.ones(structures.heads.shape, bool)
+    heads[0, 1], heads[2, :3] = False, False
+    expected = prune(full, Mask(structures, heads, np.ones(structures.ffn.shape, bool)))
+    folder = saved(tmp_path, expected)
+    (folder / "modeling_supertickets.py").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    del config["auto_map"], config["supertickets"]
+    config |= {"model_type": "bert", "pruned_heads": {"0": [1], "2": [0, 1, 2]}, "architectures": ["BertModel"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    for loaded in (load(folder)[0], load_pruned(folder)[0]):
+        assert same(encoder_of(loaded), {n: v for n, v in encoder_of(expected).items() if n in encoder_of(loaded)})
+        assert kept_units(loaded) == kept_units(expected)
+        assert not hasattr(loaded.config, "pruned_heads")
+        loaded.save_pretrained(tmp_path / "again")
+    assert kept_units(AutoModel.from_pretrained(tmp_path / "again")) == kept_units(expected)
+
+
+def test_a_pruned_encoder_gets_a_fresh_head(tmp_path: Path) -> None:
+    """A pruned folder without a classifier gives its encoder bit for bit, and the seed's own head of any size."""
+    full = build("bert", "sdpa", AutoModel)
+    structures = structures_of(full)
+    heads = np.ones(structures.heads.shape, bool)
+    heads[1, 1:] = False
+    expected = prune(full, Mask(structures, heads, np.ones(structures.ffn.shape, bool)))
+    folder = saved(tmp_path, expected)
+    first, again, other = (load(folder, classes=3, seed=seed)[0] for seed in (0, 0, 1))
+    assert same(encoder_of(first), dict(expected.state_dict()))
+    assert same(head_of(first), head_of(again)) and not torch.equal(first.classifier.weight, other.classifier.weight)
+    assert first.classifier.weight.shape == (3, 32) and kept_units(first) == kept_units(expected)
+
+
+def test_load_pruned_keeps_the_head(tmp_path: Path) -> None:
+    """The model comes back with the head it was saved with, in its own precision; a full one is one sentence."""
+    full = build("distilbert", "sdpa", AutoModelForTokenClassification).half()
+    structures = structures_of(full)
+    heads = np.ones(structures.heads.shape, bool)
+    heads[1, 1:] = False
+    expected = prune(full, Mask(structures, heads, np.ones(structures.ffn.shape, bool)))
+    loaded, _ = load_pruned(saved(tmp_path / "ticket", expected))
+    assert isinstance(loaded, type(expected)) and loaded.dtype == torch.float16
+    assert same(dict(loaded.state_dict()), dict(expected.state_dict()))
+    with pytest.raises(UserError, match="the model in this folder is not pruned; give a ticket's model folder"):
+        load_pruned(saved(tmp_path / "full", build("bert")))
+
+
+@pytest.mark.parametrize(
+    ("names", "head"),
+    [
+        (["BertModel"], "Model"),
+        (["TicketDebertaV2ForMultipleChoice"], "ForMultipleChoice"),
+        (["BertForPreTraining"], "Model"),
+        (None, "Model"),
+    ],
+)
+def test_head_of_a_config(names: list[str] | None, head: str) -> None:
+    """The end of the class name says which head a model was saved with; an unknown one counts as none."""
+    assert saved_head(BertConfig(architectures=names)) == head
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        ("albert", AlbertTokenizer),
+        ("camembert", CamembertTokenizer),
+        ("deberta-v2", DebertaV2Tokenizer),
+        ("xlm-roberta", XLMRobertaTokenizer),
+    ],
+)
+def test_unigram_tokenizers_come_along(family: str, kind: Any, tmp_path: Path) -> None:
+    """Families whose tokenizers were sentencepiece models need the fast tokenizer's file only, pruned or not."""
+    special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]", "<s>", "</s>", "<mask>"]
+    vocabulary = [*((word, 0.0) for word in special), *((f"▁{letter}", -1.0) for letter in "abcdefgh")]
+    own = kind(vocab=vocabulary)
+    model = build(family)
+    for place in (tmp_path / "full", tmp_path / "pruned"):
+        model.save_pretrained(place)
+        own.save_pretrained(place)
+        model, loaded = load(place)
+        assert type(loaded) is kind and loaded("b d a") == own("b d a")
+        assert len(set(loaded("b d a")["input_ids"])) >= 3
+        prune(model, Mask.full(structures_of(model)))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from transformers import PreTrainedModel
 
-from small_models import batch, build
+from small_models import CONFIGS, batch, build
+from supertickets.config import FfnUnit
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.pruning import prune
 from supertickets.encoders.rewinding import RewindPoint
@@ -35,16 +37,40 @@ def test_restore_is_exact(model: PreTrainedModel) -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_restore_of_a_pruned_model_gives_the_pretrained_weights_of_its_units(model: PreTrainedModel) -> None:
+@pytest.mark.parametrize("units", get_args(FfnUnit))
+def test_restore_of_a_pruned_model_gives_the_pretrained_weights_of_its_units(
+    model: PreTrainedModel, units: FfnUnit
+) -> None:
     """A trained ticket goes back to what pruning the untrained model gives, bit for bit."""
-    point, structures = RewindPoint.of(model), structures_of(model)
+    point, structures = RewindPoint.of(model), structures_of(model, units)
     heads = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=bool)
-    mask = Mask(structures, heads, np.array([[1], [0], [1]], dtype=bool))
+    ffn = np.arange(structures.ffn.size).reshape(structures.ffn.shape) % 3 == 1
+    ffn[0] = False
+    mask = Mask(structures, heads, ffn)
     expected = prune(point.model(), mask).state_dict()
     ticket = prune(model, mask)
     train_a_little(ticket)
     point.restore(ticket)
     assert all(torch.equal(value, expected[name]) for name, value in ticket.state_dict().items())
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_restore_of_a_model_that_was_pruned_twice(family: str) -> None:
+    """Trained between and after: its weights are those of the pretrained units that both masks keep."""
+    model = build(family)
+    point, rng = RewindPoint.of(model), np.random.default_rng(0)
+    masks = []
+    for units in ("neuron", "sublayer", "neuron"):
+        structures = point.structures(units)
+        masks.append(Mask(structures, rng.random((3, 4)) < 0.7, rng.random(structures.ffn.shape) < 0.7))
+        train_a_little(prune(model, masks[-1]))
+    expected = point.model()
+    for mask in reversed(masks):
+        prune(expected, mask)
+    point.restore(model)
+    ours = model.state_dict()
+    assert expected.state_dict().keys() == ours.keys()
+    assert all(torch.equal(value, ours[name]) for name, value in expected.state_dict().items())
 
 
 def test_point_does_not_move_with_the_model() -> None:
@@ -85,6 +111,8 @@ def test_a_pruned_model_has_no_rewind_point() -> None:
 
 
 def test_a_point_knows_its_units() -> None:
-    """The structures are those of the model that it was taken of."""
+    """The structures are those of the model that it was taken of, with sublayers or neurons."""
     model = build("bert")
-    assert RewindPoint.of(model).structures == structures_of(model)
+    point = RewindPoint.of(model)
+    assert point.structures() == structures_of(model)
+    assert point.structures("neuron") == structures_of(model, "neuron") != point.structures()

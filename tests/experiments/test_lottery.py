@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +13,16 @@ import pytest
 from supertickets import seeding
 from supertickets.config import Config
 from supertickets.encoders.families import structures_of
-from supertickets.experiments import lottery
+from supertickets.experiments import bench, lottery
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import TicketRun, TuneRun
 from supertickets.experiments.workspace import Workspace
 from supertickets.learning.evaluation import predict
+from supertickets.learning.training import Trained
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask, draw
-from tiny_sweeps import assert_same
+from supertickets.tickets.ticket import Ticket
+from tiny_sweeps import SHORTEST, assert_same, config_of, run_all
 
 Records = dict[tuple[str, float, int], Record]
 
@@ -115,3 +119,111 @@ def test_all_runs_of_a_seed_see_the_same_examples(found: Records) -> None:
         full = found["full", 0.0, seed].arrays
         assert np.array_equal(record.arrays["selection_labels"], full["selection_labels"])
         assert np.array_equal(record.arrays["report_labels"], found["full", 0.0, 0].arrays["report_labels"])
+
+
+@pytest.fixture(scope="module")
+def fine(tmp_path_factory: pytest.TempPathFactory, films: Path, tiny_bert_folder: Path) -> tuple[Workspace, Records]:
+    """A sweep over single neurons (2 layers of 64), scored in two rounds, its tickets with a teacher: four runs."""
+    folder = tmp_path_factory.mktemp("fine") / "out"
+    own = ("units.ffn=neuron", "scoring.rounds=2", "training.teacher=full", "tickets.kinds=[winning, random, losing]")
+    records = run_all(folder, config_of(films, tiny_bert_folder, *own, short=SHORTEST))
+    return Workspace.open(folder), {(record.kind, record.sparsity, record.seed): record for record in records}
+
+
+def test_a_sweep_over_neurons(fine: tuple[Workspace, Records]) -> None:
+    """Every kind keeps half of the heads and half of the neurons, these in eights by layer, and as many weights."""
+    _, found = fine
+    assert found["full", 0.0, 0].size.ffn == (64, 64)
+    assert found["full", 0.0, 0].arrays["importance_ffn"].shape == (2, 64)
+    sizes = set()
+    for kind in ("winning", "random", "losing"):
+        record = found[kind, 0.5, 0]
+        assert record.arrays["ffn"].shape == (2, 64) and record.size.ffn == tuple(record.arrays["ffn"].sum(axis=1))
+        assert (sum(record.size.heads), sum(record.size.ffn)) == (4, 64)
+        assert {kept % 8 for kept in record.size.ffn} == {0}
+        sizes.add((record.size.weights_all, record.size.weights_encoder))
+    assert len(sizes) == 1
+    masks = [found[kind, 0.5, 0].arrays["ffn"] for kind in ("winning", "losing")]
+    assert not np.array_equal(*masks)
+
+
+def test_a_ticket_of_neurons_is_physically_that_small(fine: tuple[Workspace, Records]) -> None:
+    """Retrained once more it is the recorded ticket, and its weights are as many as the record says."""
+    sweep, found = fine
+    run = TicketRun(TuneRun(sweep.config, 0), "winning", 0.5)
+    result = lottery.retrain(run, sweep)
+    assert_same([result.record], [found["winning", 0.5, 0]])
+    encoder = sum(weight.numel() for weight in result.model.base_model.parameters())
+    full = sweep.rewind_point(0).structures("neuron").total_weights
+    assert encoder / full == pytest.approx(result.record.size.weights_all, abs=1e-12)
+
+
+def test_scores_of_two_rounds_are_an_order(fine: tuple[Workspace, Records]) -> None:
+    """Half of the heads and neurons outlive the first round; the winning ticket of that level keeps just these."""
+    sweep, found = fine
+    scores, winning = found["full", 0.0, 0].arrays, found["winning", 0.5, 0].arrays
+    for unit in ("heads", "ffn"):
+        assert np.array_equal(scores[f"importance_{unit}"] >= 1, winning[unit])
+    run = TicketRun(TuneRun(sweep.config, 0), "winning", 0.5)
+    ticket = Ticket.load(sweep.ticket_folder(run))
+    assert ticket.importance is not None and ticket.importance.scale == "order"
+    assert ticket.importance == bench.Bench(run, sweep).importance_of(run.tune)
+
+
+def test_the_tuned_model_leaves_what_it_teaches(
+    fine: tuple[Workspace, Records], found: Records, swept: Workspace, config: Config
+) -> None:
+    """Its outputs for the seed's training examples, row by row; without the setting there are none, nor a teacher."""
+    sweep, records = fine
+    teaching = records["full", 0.0, 0].arrays["train_predictions"]
+    model = lottery.tune_and_score(TuneRun(sweep.config, 0), sweep).model
+    assert np.array_equal(predict(model, sweep.splits(0).train, sweep.tokenizer), teaching)
+    assert len(teaching) == len(sweep.splits(0).train) == 32
+    assert "train_predictions" not in records["winning", 0.5, 0].arrays
+    assert "train_predictions" not in found["full", 0.0, 0].arrays
+    assert bench.Bench(TuneRun(config, 0), swept).teacher_logits(TuneRun(config, 0)) is None
+
+
+def test_every_kind_has_the_same_teacher(fine: tuple[Workspace, Records], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Winning, random and losing tickets train on the tuned model's outputs; it has no teacher itself."""
+    sweep, records = fine
+    given: list[np.ndarray | None] = []
+
+    def train(*_: object, teacher_logits: np.ndarray | None, **__: object) -> Trained:
+        given.append(teacher_logits)
+        return Trained(0, 0, 0.0)
+
+    monkeypatch.setattr(bench, "train", train)
+    tune = TuneRun(sweep.config, 0)
+    lottery.tune_and_score(tune, sweep)
+    for kind in ("winning", "random", "losing"):
+        lottery.retrain(TicketRun(tune, kind, 0.5), sweep)  # type: ignore[arg-type]
+    teaching = records["full", 0.0, 0].arrays["train_predictions"]
+    assert given[0] is None and len(given) == 4
+    for logits in given[1:]:
+        assert logits is not None and np.array_equal(logits, teaching)
+
+
+def test_a_teacher_changes_what_a_ticket_learns(
+    fine: tuple[Workspace, Records], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained on the labels alone, the same ticket makes other predictions."""
+    sweep, records = fine
+    monkeypatch.setattr(bench.Bench, "teacher_logits", lambda *_: None)
+    alone = lottery.retrain(TicketRun(TuneRun(sweep.config, 0), "winning", 0.5), sweep).record
+    taught = records["winning", 0.5, 0]
+    assert np.array_equal(alone.arrays["ffn"], taught.arrays["ffn"])
+    assert np.abs(alone.arrays["report_predictions"] - taught.arrays["report_predictions"]).max() > 1e-4
+
+
+def test_blocks_have_the_size_of_the_settings(fine: tuple[Workspace, Records], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn in blocks of 32 from the same scores, each layer keeps 0, 32 or 64 of its 64 neurons."""
+    sweep, _ = fine
+    monkeypatch.setattr(bench, "train", lambda *_, **__: Trained(0, 0, 0.0))
+    tuned = bench.Bench(TuneRun(sweep.config, 0), sweep).importance_of(TuneRun(sweep.config, 0))
+    monkeypatch.setattr(bench.Bench, "importance_of", lambda *_: tuned)
+    monkeypatch.setattr(bench.Bench, "teacher_logits", lambda *_: None)
+    config = replace(sweep.config, units=replace(sweep.config.units, multiple=32))
+    for kind in ("winning", "random", "losing"):
+        record = lottery.retrain(TicketRun(TuneRun(config, 0), kind, 0.5), sweep).record  # type: ignore[arg-type]
+        assert sum(record.size.ffn) == 64 and {kept % 32 for kept in record.size.ffn} == {0}

@@ -13,6 +13,7 @@ from supertickets.errors import UserError
 from supertickets.experiments.outcome import Outcome, choose, conclude, sentence, signed, spread
 from supertickets.experiments.records import Cost, Record, Size
 from supertickets.experiments.statistics import Summary
+from supertickets.experiments.targets import Achieved
 from supertickets.learning.metrics import score
 from supertickets.learning.speed import Speedup
 
@@ -126,6 +127,21 @@ def test_no_gain_says_exactly_that() -> None:
     )
     assert "difference −1.0" in sentence(outcome)
     assert not outcome.beats_full
+
+
+def test_a_budget_is_told_with_what_was_measured() -> None:
+    """The sentence ends with the share asked for and the share measured, in the words of the measure."""
+    records = sweep(0.80, {0.2: (0.9, 0.9)})
+    without = sentence(concluded(records))
+    assert "asked" not in without
+    for achieved, end in (
+        (Achieved("latency", 0.7, 0.7218), "; asked for 0.700 of the latency, measured 0.722."),
+        (Achieved("flops", 0.75, 0.75), "; asked for 0.750 of the FLOPs, measured 0.750."),
+        (Achieved("params", 0.805, 0.8), "; asked for 0.805 of the weights, measured 0.800."),
+    ):
+        outcome = conclude(TASK, records, "minilm", target=achieved)
+        assert sentence(outcome) == without.removesuffix(".") + end
+        assert outcome.to_dict()["target"]["found"] == achieved.found
 
 
 def test_an_equal_score_is_no_gain() -> None:

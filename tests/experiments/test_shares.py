@@ -130,7 +130,7 @@ def test_tickets_of_another_encoder_are_refused(
     model.save_pretrained(other)
     config = config_of(tmp_path, other, f"tasks.a.ticket={tasks.folder / 'tasks' / 'a'}")
     run_missing(Workspace.prepare(tmp_path / "out" / "tasks" / "b", task_config(config, "b")), InProcess(), 1, Silent())
-    with pytest.raises(UserError, match="the tickets of b are of another encoder"):
+    with pytest.raises(UserError, match=r"the tickets of b are of another encoder"):
         Gathering.put(tmp_path / "out", config)
     assert not (tmp_path / "out" / "config.yaml").exists()
 
@@ -150,7 +150,7 @@ def test_another_config_on_the_folder_is_refused(finished: tuple[Gathering, list
 
     tasks, _, _ = finished
     uniform = replace(tasks.config, sampling=replace(tasks.config.sampling, mixture="uniform"))
-    with pytest.raises(UserError, match="sampling.mixture is proportional there, uniform here"):
+    with pytest.raises(UserError, match=r"sampling\.mixture is proportional there, uniform here"):
         Gathering.put(tasks.folder, uniform)
     Gathering.put(tasks.folder, replace(tasks.config, arms=("multitask",)))
     Gathering.put(tasks.folder, tasks.config)

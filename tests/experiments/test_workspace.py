@@ -120,6 +120,7 @@ def test_an_encoder_that_has_changed(tmp_path: Path, films: Path, tiny_bert_fold
     ("override", "words"),
     [
         ("tickets.min_heads=5", "min_heads: must be between 0 and the 4 heads of a layer, not 5"),
+        ("scoring.rounds=11", "rounds: must be between 1 and the 10 units of the encoder, not 11"),
         ("data.label=mark", "column mark is missing"),
         ("encoder.name=./absent", "there is no such folder"),
         ("data.train_examples=1", "1 examples cannot hold one of each of 2 classes"),
@@ -159,6 +160,13 @@ def test_a_half_made_folder_claims_no_config(
     sweep = Workspace.prepare(tmp_path / "out", config_of(others, tiny_bert_folder, "encoder.max_length=16"))
     assert len(sweep.splits(0).train) + len(sweep.splits(0).selection) == 20
     assert max(sweep.splits(0).train["length"]) <= 16
+
+
+def test_inputs_know_the_units_of_the_settings(films: Path, tiny_bert_folder: Path) -> None:
+    """Sublayers, or the 64 neurons of each."""
+    for units, expected in (("sublayer", (2, 1)), ("neuron", (2, 64))):
+        inputs = Inputs.read(config_of(films, tiny_bert_folder, f"units.ffn={units}"))
+        assert inputs.structures.ffn.shape == expected and inputs.structures.ffn_units == units
 
 
 def test_inputs_are_read_without_a_folder(config: Config) -> None:

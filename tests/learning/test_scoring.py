@@ -17,14 +17,15 @@ from transformers import (
 )
 
 from small_models import CONFIGS, batch, build
-from supertickets.config import ScorerName
+from supertickets.config import FfnUnit, ScorerName
 from supertickets.encoders.families import structures_of
-from supertickets.encoders.gating import Gating, open_gates
+from supertickets.encoders.gating import Gating, gate, open_gates
 from supertickets.encoders.pruning import prune
 from supertickets.errors import UserError
 from supertickets.learning.scoring import SCORERS, Batch, score
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask
+from supertickets.tickets.structures import Structures
 
 Inputs = dict[str, torch.Tensor]
 
@@ -37,12 +38,15 @@ def pieces(inputs: Inputs, sizes: list[int]) -> list[Inputs]:
     ]
 
 
-def by_definition(model: PreTrainedModel, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+def by_definition(
+    model: PreTrainedModel, inputs: Inputs, ffn_units: FfnUnit = "sublayer"
+) -> tuple[np.ndarray, np.ndarray]:
     """E_x |dL(x) / d gate|, one example and one backward pass at a time."""
-    sums = [np.zeros(structures_of(model).heads.shape), np.zeros(structures_of(model).ffn.shape)]
+    structures = structures_of(model, ffn_units)
+    sums = [np.zeros(structures.heads.shape), np.zeros(structures.ffn.shape)]
     examples = len(inputs["input_ids"])
     for one in pieces(inputs, [1] * examples):
-        gates = open_gates(model)
+        gates = open_gates(model, ffn_units=ffn_units)
         with Gating(model, *gates):
             gradients = torch.autograd.grad(model(**one).loss, gates)
         sums = [total + gradient.abs().numpy() for total, gradient in zip(sums, gradients, strict=True)]
@@ -55,11 +59,28 @@ def assert_same(importance: Importance, expected: tuple[np.ndarray, np.ndarray])
     np.testing.assert_allclose(importance.ffn, expected[1], rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.parametrize("ffn_units", get_args(FfnUnit))
 @pytest.mark.parametrize("family", CONFIGS)
-def test_one_backward_pass_gives_every_examples_gradient(family: str) -> None:
+def test_one_backward_pass_gives_every_examples_gradient(family: str, ffn_units: FfnUnit) -> None:
     """A batch scores as its examples do one by one, padding included."""
     model, inputs = build(family), batch()
-    assert_same(score(model, [inputs]), by_definition(model, inputs))
+    importance = score(model, [inputs], ffn_units=ffn_units)
+    assert_same(importance, by_definition(model, inputs, ffn_units))
+    assert importance.ffn.shape == (3, 1 if ffn_units == "sublayer" else importance.structures.units_per_layer)
+    assert (importance.ffn > 0).mean() > 0.8  # a ReLU or its kin may close a neuron for all tokens
+
+
+def test_a_sublayers_gate_is_all_its_neurons_gates_and_its_bias() -> None:
+    """On one example the signed neuron gradients of a layer add up to the sublayer's, without its output bias."""
+    model, one = build("bert"), pieces(batch(), [1])[0]
+    for layer in model.bert.encoder.layer:
+        torch.nn.init.zeros_(layer.output.dense.bias)
+    sums = []
+    for ffn_units in get_args(FfnUnit):
+        gates = open_gates(model, ffn_units=ffn_units)
+        with Gating(model, *gates):
+            sums.append(torch.autograd.grad(model(**one).loss, gates)[1].sum(1))
+    torch.testing.assert_close(sums[0], sums[1], rtol=1e-4, atol=1e-7)
 
 
 def labelled(head: Any) -> Inputs:
@@ -131,19 +152,6 @@ def test_taylor_is_the_mean_square() -> None:
     np.testing.assert_allclose(score(model, [one], scorer="taylor").heads, score(model, [one]).heads ** 2, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", CONFIGS)
-def test_magnitude_is_the_norm_of_what_pruning_removes(family: str) -> None:
-    """A head's magnitude squared is the drop in the model's sum of squares when that head is pruned."""
-    model = build(family)
-    importance, structures = score(model, [], scorer="magnitude"), structures_of(model)
-    before = sum(float(weight.detach().double().square().sum()) for weight in model.parameters())
-    heads, ffn = np.ones(structures.heads.shape, bool), np.ones(structures.ffn.shape, bool)
-    heads[1, 2], ffn[0, 0] = False, False
-    pruned = prune(model, Mask(structures, heads, ffn))
-    after = sum(float(weight.detach().double().square().sum()) for weight in pruned.parameters())
-    assert importance.heads[1, 2] ** 2 + importance.ffn[0, 0] ** 2 == pytest.approx(before - after, rel=1e-5)
-
-
 def test_random_scores_depend_on_the_seed_alone() -> None:
     """The control scorer is reproducible, and another seed is another ranking."""
     model = build("bert")
@@ -151,13 +159,51 @@ def test_random_scores_depend_on_the_seed_alone() -> None:
     assert first == again and first != other
 
 
+def thinned(model: PreTrainedModel, ffn_units: FfnUnit) -> Mask:
+    """A mask with a layer without heads and a layer without FFN units."""
+    structures = structures_of(model, ffn_units)
+    heads = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=bool)
+    ffn = np.random.default_rng(0).random(structures.ffn.shape) < 0.5
+    ffn[0, 0], ffn[1] = True, False
+    return Mask(structures, heads, ffn)
+
+
+@pytest.mark.parametrize("ffn_units", get_args(FfnUnit))
 @pytest.mark.parametrize("scorer", SCORERS)
-def test_scoring_leaves_the_model_alone(scorer: ScorerName) -> None:
+@pytest.mark.parametrize("family", ["bert", "mpnet", "albert", "modernbert"])
+def test_a_pruned_model_scores_as_the_gated_one(family: str, scorer: ScorerName, ffn_units: FfnUnit) -> None:
+    """Units keep their numbers, those that are left their scores, and those that are gone score 0."""
+    model, inputs = build(family), batch()
+    mask = thinned(model, ffn_units)
+    with gate(model, mask):
+        expected = score(model, [inputs], scorer=scorer, ffn_units=ffn_units)
+    found = score(prune(model, mask), [inputs], scorer=scorer, ffn_units=ffn_units)
+    for name in ("heads", "ffn"):
+        ours, theirs, kept = getattr(found, name), getattr(expected, name), getattr(mask, name)
+        assert (ours[~kept] == 0).all()
+        np.testing.assert_allclose(ours[kept], theirs[kept], rtol=2e-4, atol=1e-7)
+        assert ours[kept].max() > 0
+    assert found.structures == mask.structures
+
+
+def test_a_model_without_any_ffn_still_scores_its_heads() -> None:
+    """Gates that nothing uses have gradient 0, and are no error."""
+    model = build("bert")
+    structures = structures_of(model)
+    prune(model, Mask(structures, np.ones(structures.heads.shape, bool), np.zeros(structures.ffn.shape, bool)))
+    for scorer in ("as_described", "divergence"):
+        importance = score(model, [batch()], scorer=scorer)
+        assert importance.heads.min() > 0 and importance.ffn.max() == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"ffn_units": "neuron", "rounds": 2}])
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_scoring_leaves_the_model_alone(scorer: ScorerName, options: dict[str, Any]) -> None:
     """Weights, training mode, gradients and frozen parts are after scoring what they were before."""
     model = build("bert").train()
     model.bert.embeddings.requires_grad_(False)
     before = {name: (value.clone(), value.requires_grad) for name, value in model.named_parameters()}
-    score(model, [batch()], scorer=scorer)
+    score(model, [batch()], scorer=scorer, **options)
     assert model.training
     for name, value in model.named_parameters():
         assert torch.equal(value, before[name][0]) and value.requires_grad == before[name][1] and value.grad is None
@@ -176,16 +222,15 @@ def test_table_holds_every_scorer_of_the_config() -> None:
 
 
 def test_a_function_of_the_users_own_scores() -> None:
-    """A scorer that is no row of the table gets the model in evaluation mode, the batches and the seed."""
+    """A scorer that is no row of the table gets the model in evaluation mode, the batches, the units and the seed."""
     model = build("bert").train()
 
-    def first_heads(scored: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Importance:
+    def first_heads(scored: PreTrainedModel, batches: Iterable[Batch], structures: Structures, seed: int) -> Importance:
         assert not scored.training and seed == 3 and len(list(batches)) == 1
-        structures = structures_of(scored)
-        heads = np.tile(np.arange(4.0)[::-1], (3, 1))
-        return Importance(structures, heads, np.ones(structures.ffn.shape))
+        assert structures == structures_of(model, "neuron")
+        return Importance(structures, np.tile(np.arange(4.0)[::-1], (3, 1)), np.ones(structures.ffn.shape))
 
-    mask = Mask.winning(score(model, [batch()], scorer=first_heads, seed=3), 0.5)
+    mask = Mask.winning(score(model, [batch()], scorer=first_heads, seed=3, ffn_units="neuron"), 0.5)
     assert mask.heads.tolist() == 3 * [[True, True, False, False]]
 
 

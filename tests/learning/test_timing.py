@@ -14,7 +14,7 @@ from small_models import build
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.pruning import prune
 from supertickets.learning import timing
-from supertickets.learning.timing import speedup
+from supertickets.learning.timing import interleaved, speedup
 from supertickets.tickets.masks import Mask
 
 
@@ -32,6 +32,21 @@ def test_ratio_of_the_full_models_time_to_the_pruned_models(monkeypatch: pytest.
     found = speedup(full, pruned, padded(examples(20), 8), pairs=3)
     assert order == ["full", "pruned"] * 4
     assert (found.median, found.p10, found.p90) == pytest.approx((3.0, 2.2, 4.6))
+
+
+def test_models_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every round times each model once, in their order, after a round of warm-up that does not count."""
+    models = [build("bert"), build("bert"), build("bert")]
+    clock = iter([9.0, 9.0, 9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    order: list[int] = []
+
+    def seconds(model: PreTrainedModel, _: object) -> float:
+        order.append(next(index for index, one in enumerate(models) if one is model))
+        return next(clock)
+
+    monkeypatch.setattr(timing, "_seconds", seconds)
+    assert interleaved(models, {}, 2).tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert order == [0, 1, 2] * 3
 
 
 def test_the_conditions_are_told() -> None:

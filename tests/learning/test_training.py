@@ -113,6 +113,18 @@ def test_accumulated_batches_are_one_step() -> None:
     np.testing.assert_allclose(one_by_one(halves, data), one_by_one(whole, data), atol=1e-4)
 
 
+def test_accumulated_gradients_are_a_mean() -> None:
+    """The gradient of a step does not grow with the number of batches it is accumulated over."""
+    norms = []
+    for size, batches in ((16, 1), (8, 2), (4, 4)):
+        with seen_at_each_step(gradient_norm) as seen:
+            model = build("bert", **STILL)
+            trained(model, data=examples(16), batch_size=size, gradient_accumulation=batches, max_grad_norm=1e9)
+        norms += seen
+    assert norms == pytest.approx([norms[0]] * 3, rel=1e-5)
+    assert norms[0] > 0.01
+
+
 def test_gradients_are_clipped() -> None:
     """No step sees a gradient norm above the setting, and without clipping every step does."""
     norms = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask, draw
 from supertickets.tickets.structures import Structures
 
-LAYERS, HEADS = 6, 12
+LAYERS, HEADS, NEURONS = 6, 12, 40
 RATES = {"full": 0.80, "winning": 0.0, "random": -0.03, "losing": -0.06}
 SELECTION_N, REPORT_N = 333, 277
 VERSIONS = {"python": "3.11.2", "supertickets": "0.1.0", "torch": "2.13.0", "transformers": "5.24.0", "numpy": "2.4.0"}
@@ -59,15 +59,16 @@ def importance_of(structures: Structures, seed: int) -> Importance:
     """Importance that seeds agree on in part."""
     shared, own = seeding.generator(0, "shared"), seeding.generator(seed, "importance")
     heads = shared.gamma(1.0, size=(LAYERS, HEADS)) + own.gamma(0.5, size=(LAYERS, HEADS))
-    return Importance(structures, heads, shared.gamma(2.0, size=(LAYERS, 1)) + own.gamma(0.3, size=(LAYERS, 1)))
+    size = structures.ffn.shape
+    return Importance(structures, heads, shared.gamma(2.0, size=size) + own.gamma(0.3, size=size))
 
 
 def fake(run: Run, task: Task, gain: float) -> Record:
     """The record that a run might have left."""
     rng = seeding.generator(run.seed, f"{run.kind} {run.sparsity}")
-    structures = Structures(
-        "bert", np.full((LAYERS, HEADS), 49_000), np.full((LAYERS, 1), 1_180_000), 10_650_000, 22_700_000
-    )
+    units = 1 if run.config.units.ffn == "sublayer" else NEURONS
+    ffn = np.full((LAYERS, units), 1_180_000 // units)
+    structures = Structures("bert", np.full((LAYERS, HEADS), 49_000), ffn, 10_650_000, 22_700_000)
     importance = importance_of(structures, run.seed)
     mask = Mask.full(structures)
     if run.kind != "full":
@@ -146,6 +147,18 @@ def synthetic_records() -> Sweep:
 def findings(config: Config, task: Task, synthetic_records: Sweep) -> Findings:
     """The findings of a finished sweep with a true gain, from few resamples."""
     return gather(config, task, data_of(task), synthetic_records(config, task), SPEEDUP, resamples=200)
+
+
+@pytest.fixture
+def fine_findings(config: Config, task: Task, synthetic_records: Sweep) -> Findings:
+    """As `findings`, of a sweep over single neurons (40 a layer), scored in three rounds, with a teacher."""
+    fine = replace(
+        config,
+        units=replace(config.units, ffn="neuron"),
+        scoring=replace(config.scoring, rounds=3),
+        training=replace(config.training, teacher="full"),
+    )
+    return gather(fine, task, data_of(task), synthetic_records(fine, task), SPEEDUP, resamples=200)
 
 
 @pytest.fixture

@@ -39,6 +39,8 @@ PROBE = """<script>addEventListener("load", () => setTimeout(() => {
     const svg = plot.querySelector("svg.main-svg");
     seen.drawn[plot.id] = svg ? plot.querySelectorAll(".scatterlayer path, .scatterlayer .point").length : 0;
   }
+  const fill = (path) => getComputedStyle(path).fill;
+  seen.fills = [...document.querySelectorAll("#units .scatterlayer .point")].map(fill);
   const shown = () => document.getElementById("units")?.data.map((trace) => trace.visible);
   seen.before = shown();
   document.querySelector("fieldset.levels input")?.click();
@@ -89,6 +91,16 @@ def test_figures_draw_and_nothing_fails(tmp_path: Path, findings: Findings, widt
     assert all(marks >= 2 for marks in seen["drawn"].values()), seen["drawn"]
     assert seen["window"] == width
     assert seen["width"] <= width
+
+
+def test_neurons_are_drawn_grey(tmp_path: Path, findings: Findings, fine_findings: Findings) -> None:
+    """Of a sweep over neurons, each layer's square is grey and heads are blue; of sublayers, nothing is grey."""
+    grey = "rgb(91, 104, 117)"  # style.FAINT
+    seen = opened(render(fine_findings), tmp_path)
+    assert seen["faults"] == [] and len(seen["fills"]) == 6 * 13
+    assert seen["fills"].count(grey) == 6
+    assert seen["caption"] == "Level 0.1: 65 of 72 heads and 90.0 % of the FFN neurons are kept."
+    assert grey not in opened(render(findings), tmp_path)["fills"]
 
 
 def test_level_picker_and_sorting_work(tmp_path: Path, findings: Findings) -> None:

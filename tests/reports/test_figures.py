@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from supertickets.config import Kind
+from supertickets.config import FfnUnit, Kind
 from supertickets.experiments.outcome import DEV_SELECTED
 from supertickets.reports import figures
 from supertickets.reports.findings import Findings, gather
 from supertickets.reports.paper_figures import FIGURES, write_figures
-from supertickets.reports.style import KINDS
+from supertickets.reports.style import FAINT, FFN_NAMES, KINDS
 
 
 def traces(figure: object) -> dict[str, dict[str, object]]:
@@ -68,7 +68,7 @@ def test_phases_cover_the_axis_without_gaps(findings: Findings) -> None:
 
 def test_units_show_one_level_at_a_time(findings: Findings) -> None:
     """Seven levels, one visible; a unit that no seed keeps is a dot, one that all keep a full square."""
-    drawn = json.loads(figures.units(findings.units, 0.3).to_json())["data"]
+    drawn = json.loads(figures.units(findings.units, 0.3, "importance").to_json())["data"]
     assert [trace["visible"] for trace in drawn] == [False, False, True, False, False, False, False]
     kept = findings.units.query("sparsity == 0.3")["kept"]
     sizes = drawn[2]["marker"]["size"]
@@ -77,11 +77,26 @@ def test_units_show_one_level_at_a_time(findings: Findings) -> None:
     assert {size for size, share in zip(sizes, kept, strict=True) if share == 1} == {20}
 
 
+def test_a_layers_neurons_are_one_grey_square(fine_findings: Findings) -> None:
+    """Its size goes with the share that is kept; heads keep their place on the scale, which has the given name."""
+    drawn = json.loads(figures.units(fine_findings.units, 0.3, "rounds outlived").to_json())
+    cells, trace = fine_findings.units.query("sparsity == 0.3"), drawn["data"][2]
+    assert drawn["layout"]["coloraxis"]["colorbar"]["title"]["text"] == "rounds outlived"
+    for place, (unit, kept) in enumerate(zip(cells["unit"], cells["kept"], strict=True)):
+        assert (trace["marker"]["color"][place] == FAINT) == (unit == "neurons")
+        if unit == "neurons":
+            assert trace["marker"]["size"][place] == pytest.approx(20 * (0.35 + 0.65 * kept))
+            told = ["FFN neurons", f"{100 * kept:.1f} % kept, mean over 3 seeds"]
+            assert trace["customdata"][place] == told
+    assert trace["customdata"][0][1].endswith(f"importance {cells['importance'].iloc[0]:.3f}")
+
+
 def test_kinds_differ_in_more_than_colour() -> None:
     """No two kinds share a colour, a dash or a paper line style, and every kind of ticket has a style."""
     styles = list(KINDS.values())
     for attribute in ("colour", "dash", "paper_line", "paper_marker"):
         assert len({getattr(style, attribute) for style in styles}) == len(styles)
+    assert set(FfnUnit.__args__) == set(FFN_NAMES)  # type: ignore[attr-defined]
     assert set(Kind.__args__) | {"full"} == set(KINDS)  # type: ignore[attr-defined]
 
 

@@ -131,7 +131,7 @@ def test_the_protocol_row_stands_under_the_super_ticket(findings: Findings) -> N
     place = next(i for i, row in enumerate(made) if row.css == "chosen")
     assert made[place].cells[0].value == "winning ★ super ticket"
     assert (made[place + 1].cells[0].value, made[place + 1].css) == (DEV_SELECTED, "protocol")
-    assert len({len(row.cells) for row in made}) == 1 == len({len(rows.columns(findings.task)) - len(made[0].cells)})
+    assert len({len(row.cells) for row in made}) == 1 == len({len(rows.columns(findings)) - len(made[0].cells)})
 
 
 def test_a_task_of_two_metrics_has_a_column_for_each(
@@ -143,12 +143,35 @@ def test_a_task_of_two_metrics_has_a_column_for_each(
         Task("stsb", "regression", (), ("pearson", "spearman")),
     ):
         found = gather(config, task, {}, synthetic_records(config, task), resamples=20)
-        names = [column.name for column in rows.columns(task)]
+        names = [column.name for column in rows.columns(found)]
         assert names[3:5] == list(task.metrics)
         row = rows.level_rows(found)[0]
         values = [float(row.cells[i].sort) for i in (2, 3, 4)]
         assert 100 * values[0] == pytest.approx((values[1] + values[2]) / 2)
         assert f"mean of {'accuracy and F1' if task.labels else 'Pearson correlation and Spearman'}" in render(found)
+
+
+def test_a_page_about_neurons(findings: Findings, fine_findings: Findings) -> None:
+    """Their column, level, heat map and terms speak of FFN neurons, of rounds and of the teacher; others of FFNs."""
+    html = render(fine_findings)
+    page, plain = Tags(html).visible, Tags(render(findings)).visible
+    for text in (
+        "FFN neurons Seeds",
+        "of the FFN neurons, that the ticket drops; neurons in blocks of 8, as far as these divide a layer.",
+        "how many of the 3 rounds of scoring the unit outlived",
+        "Grey squares: share of the layer’s FFN neurons that is kept, mean over seeds.",
+        "heads and FFN neurons together",
+        "on the outputs of its seed’s tuned full model",
+        "ffn: neuron",
+        "rounds: 3",
+        "teacher: full",
+    ):
+        assert text in page and text not in plain, text
+    assert "Level 0.3: 51 of 72 heads and 70.0 % of the FFN neurons are kept." in html
+    assert "rounds of scoring outlived, of 3" in html
+    assert "heads relative to their layer, FFNs to all layers." in plain and "FFNs Seeds" in plain
+    once = dataclasses.replace(fine_findings.config, scoring=findings.config.scoring)
+    assert "importance of heads relative to their layer" in render(dataclasses.replace(fine_findings, config=once))
 
 
 def test_no_gain_is_not_dressed_up(config: Config, task: Task, synthetic_records: Callable[..., list[Record]]) -> None:

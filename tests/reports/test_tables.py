@@ -86,8 +86,8 @@ def test_units_hold_shares_and_normalised_importance(findings: Findings) -> None
     assert value == pytest.approx(np.mean([f[2, 0] / np.linalg.norm(f) for f in ffn]))
 
 
-def test_fine_ffn_units_are_averaged_per_layer(findings: Findings) -> None:
-    """A ticket over single neurons gets one FFN cell a layer, with the share of neurons kept."""
+def test_a_layers_neurons_are_one_row(findings: Findings) -> None:
+    """A ticket over single neurons gets one row a layer: the share of neurons kept, and no importance."""
     ffn = np.zeros((6, 8), bool)
     ffn[0, :2] = True
     fine = [
@@ -95,9 +95,31 @@ def test_fine_ffn_units_are_averaged_per_layer(findings: Findings) -> None:
         for r in findings.records
         if r.seed == 0 and r.sparsity in (0.0, 0.1)
     ]
-    cells = tables.units(fine).query("unit == 'ffn'")
+    cells = tables.units(fine).query("unit != 'head'")
+    assert set(cells["unit"]) == {"neurons"}
     assert list(cells["kept"]) == [0.25, 0, 0, 0, 0, 0]
-    assert list(cells["importance"]) == pytest.approx([1 / np.sqrt(48)] * 6)
+    assert cells["importance"].isna().all()
+
+
+def test_neurons_are_counted_like_other_units(fine_findings: Findings) -> None:
+    """Levels hold kept neurons in blocks of 8 (of 240), the same for all kinds; agreement beats chance."""
+    levels = fine_findings.levels
+    assert list(levels.query("kind == 'winning'")["ffn"]) == [216, 192, 168, 144, 120, 96, 72]
+    assert list(levels.query("kind == 'random'")["ffn"]) == [192, 144, 96]
+    assert (fine_findings.agreement["chance"] < fine_findings.agreement["mean"]).all()
+    cells = fine_findings.units.query("unit == 'neurons' and sparsity == 0.3")
+    assert cells["kept"].mean() == pytest.approx(0.7) and len(cells) == 6
+
+
+def test_an_order_is_shown_as_it_is(findings: Findings, fine_findings: Findings) -> None:
+    """Scores of several rounds are an order and are not normalised; records without the setting are of one round."""
+    head = fine_findings.units.query("unit == 'head' and layer == 2 and index == 5").iloc[0]
+    full = [r for r in fine_findings.records if r.kind == "full"]
+    assert head["importance"] == pytest.approx(np.mean([r.arrays["importance_heads"][1, 4] for r in full]))
+    assert tables.importance_of(full[0]).scale == "order"
+    old = next(r for r in findings.records if r.kind == "full")
+    plain = {key: value for key, value in old.settings.items() if key != "scoring.rounds"}
+    assert tables.importance_of(Record(**old.__dict__ | {"settings": plain})).scale == "raw"
 
 
 def test_costs_add_up(findings: Findings) -> None:

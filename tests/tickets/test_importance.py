@@ -27,6 +27,23 @@ def test_zero_layer_stays_zero() -> None:
     np.testing.assert_array_equal(normalised.ffn, np.zeros((2, 1)))
 
 
+def test_neurons_are_normalised_within_their_layer() -> None:
+    """Neurons are divided by the norm of their own layer (5 and 10 here), as heads are."""
+    structures = Structures("toy", np.full((2, 2), 4), np.full((2, 2), 3), encoder_weights=40, total_weights=50)
+    scores = np.array([[3.0, 4.0], [6.0, 8.0]])
+    normalised = Importance(structures, scores, scores).normalised()
+    np.testing.assert_allclose(normalised.ffn, [[0.6, 0.8], [0.6, 0.8]], rtol=1e-15)
+
+
+def test_an_order_is_not_normalised() -> None:
+    """An order of dropping is compared over layers as it stands, and is never equal to raw scores."""
+    scores = np.array([[0.0, 3.0], [1.0, 2.0]])
+    order = Importance(STRUCTURES, scores, FFN, "order")
+    assert order.normalised() == order
+    assert order != Importance(STRUCTURES, scores, FFN)
+    assert hash(order) != hash(Importance(STRUCTURES, scores, FFN))
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e300])
 def test_tiny_and_huge_scores_keep_their_ratio(scale: float) -> None:
     """Squares that would vanish or overflow do not: scores of 1e-300 are normalised as those of 1 are."""
@@ -39,6 +56,14 @@ def test_mean_over_seeds() -> None:
     low, high = (Importance(STRUCTURES, np.full((2, 2), value), FFN * value) for value in (1.0, 3.0))
     assert Importance.mean([low, high]) == Importance(STRUCTURES, np.full((2, 2), 2.0), FFN * 2)
     assert Importance.mean([low]) == low
+
+
+def test_mean_of_orders_is_an_order() -> None:
+    """By mean place; an order and raw scores have no mean."""
+    low, high = (Importance(STRUCTURES, np.full((2, 2), value), FFN * value, "order") for value in (1.0, 3.0))
+    assert Importance.mean([low, high]) == Importance(STRUCTURES, np.full((2, 2), 2.0), FFN * 2, "order")
+    with pytest.raises(UserError, match=r"cannot average scores of the scales order and raw"):
+        Importance.mean([low, Importance(STRUCTURES, high.heads, high.ffn)])
 
 
 def test_mean_refuses_nothing_and_mixed_structures() -> None:

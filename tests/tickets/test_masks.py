@@ -70,6 +70,37 @@ def test_joint_by_hand() -> None:
     assert Mask.losing(IMPORTANCE, 0.8, ranking="joint") == mask("1111 0011", "0 0")
 
 
+def test_blocks_by_hand() -> None:
+    """Blocks of two are 1-2, 5-6, 2-4 and 9-9; half of them are 1-2 and 2-4, and from above 9-9 and 5-6."""
+    structures = Structures("toy", np.full((2, 1), 10), np.full((2, 4), 5), 100, 100)
+    ffn = np.array([[5.0, 1, 2, 6], [9, 4, 9, 2]])
+    importance = Importance(structures, np.ones((2, 1)), ffn, "order")
+    for maker, kept in ((Mask.winning, [[1, 0, 0, 1], [1, 0, 1, 0]]), (Mask.losing, [[0, 1, 1, 0], [0, 1, 0, 1]])):
+        for sparsity in (0.5, 0.74):
+            assert maker(importance, sparsity, multiple=2).ffn.tolist() == np.array(kept, bool).tolist()
+    assert Mask.winning(importance, 0.5, multiple=6) == Mask.winning(importance, 0.5, multiple=2)
+    assert Mask.winning(importance, 0.5, multiple=1).ffn.tolist() == [[1, 0, 0, 1], [1, 0, 1, 0]]
+    assert Mask.winning(importance, 0.4, multiple=4).ffn_per_layer == (4, 4)
+
+
+def test_refuses_an_impossible_multiple() -> None:
+    """There is no block of nothing."""
+    for drawing in (Mask.winning, Mask.losing):
+        with pytest.raises(UserError, match=r"^multiple: must be at least 1, not 0$"):
+            drawing(IMPORTANCE, 0.5, multiple=0)
+    with pytest.raises(UserError, match=r"^multiple: must be at least 1, not 0$"):
+        Mask.random(Mask.full(STRUCTURES), np.random.default_rng(0), multiple=0)
+
+
+def test_joint_refuses_an_order() -> None:
+    """Places in an order are no scores that weights could be held against."""
+    order = Importance(STRUCTURES, IMPORTANCE.heads, IMPORTANCE.ffn, "order")
+    with pytest.raises(
+        UserError, match=r"^ranking: the joint ranking needs scores per weight, not an order; rank apart$"
+    ):
+        Mask.winning(order, 0.5, ranking="joint")
+
+
 def test_share_survives_binary_fractions() -> None:
     """0.29 of 100 heads are 29, although 0.29 * 100 is below 29 in binary."""
     structures = Structures("wide", np.ones((1, 100), int), np.ones((1, 1), int), 101, 101)
@@ -100,12 +131,14 @@ def test_kinds_are_the_configs() -> None:
 def test_draw_is_the_named_constructor(ranking: Ranking) -> None:
     """`draw` gives what the classmethods give, and random has the winning ticket's size."""
     rng = np.random.default_rng(0)
-    common: dict[str, Any] = {"min_heads": 2, "ranking": ranking}
-    winning = draw("winning", IMPORTANCE, 0.8, rng=rng, **common)
-    assert winning == Mask.winning(IMPORTANCE, 0.8, **common)
-    assert draw("losing", IMPORTANCE, 0.8, rng=rng, **common) == Mask.losing(IMPORTANCE, 0.8, **common)
-    random = draw("random", IMPORTANCE, 0.8, rng=rng, **common)
-    assert random == Mask.random(winning, np.random.default_rng(0), min_heads=2)
+    structures = Structures("toy", STRUCTURES.heads, np.full((2, 12), 8), encoder_weights=300, total_weights=1000)
+    importance = Importance(structures, HEADS, np.arange(24.0).reshape(2, 12))
+    common: dict[str, Any] = {"min_heads": 2, "ranking": ranking, "multiple": 3}
+    winning = draw("winning", importance, 0.8, rng=rng, **common)
+    assert winning == Mask.winning(importance, 0.8, **common)
+    assert draw("losing", importance, 0.8, rng=rng, **common) == Mask.losing(importance, 0.8, **common)
+    random = draw("random", importance, 0.8, rng=rng, **common)
+    assert random == Mask.random(winning, np.random.default_rng(0), min_heads=2, multiple=3)
 
 
 def test_and_or() -> None:

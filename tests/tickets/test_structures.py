@@ -23,6 +23,14 @@ def test_sizes() -> None:
     assert (structures.layers, structures.heads_per_layer, structures.units_per_layer) == (2, 3, 1)
     assert structures.prunable_weights == 260
     assert structures.size == "bert: 2 layers, 3 heads and 1 FFN units in each"
+    assert structures.ffn_units == "sublayer"
+
+
+def test_neurons() -> None:
+    """More than one FFN unit a layer are neurons, also in the words for it."""
+    structures = toy(ffn=np.full((2, 5), 20))
+    assert (structures.ffn_units, structures.units_per_layer) == ("neuron", 5)
+    assert structures.size == "bert: 2 layers, 3 heads and 5 FFN neurons in each"
 
 
 def test_arrays_are_read_only_copies() -> None:

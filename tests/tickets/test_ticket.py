@@ -52,6 +52,39 @@ def test_a_person_can_read_it(tmp_path: Path) -> None:
     assert body["provenance"]["task"] == "rte"
 
 
+NEURONS = Structures("toy", np.full((2, 4), 10), np.full((2, 12), 8), encoder_weights=300, total_weights=1000)
+ORDER = Importance(NEURONS, IMPORTANCE.heads, np.arange(24.0).reshape(2, 12), "order")
+FINE = replace(TICKET, mask=Mask.winning(ORDER, 0.5, multiple=3), importance=ORDER)
+
+
+def test_neurons_are_counted_and_packed(tmp_path: Path) -> None:
+    """Of 12 neurons a layer ticket.json shows how many are kept, and their bits as hex; it is read back the same."""
+    FINE.save(tmp_path)
+    body = json.loads((tmp_path / TICKET_FILE).read_text(encoding="utf-8"))
+    assert [row["ffn"] for row in body["layers"]] == [{"kept": 0, "hex": "0000"}, {"kept": 12, "hex": "fff0"}]
+    assert (body["ffn"], body["importance_scale"]) == ({"kept": 12, "of": 24}, "order")
+    assert Ticket.load(tmp_path) == FINE
+
+
+def test_neurons_that_were_edited(tmp_path: Path) -> None:
+    """Another hex string than the stored mask's is refused."""
+    FINE.save(tmp_path)
+    path = tmp_path / TICKET_FILE
+    path.write_text(path.read_text(encoding="utf-8").replace("fff0", "ffe0"), encoding="utf-8")
+    with pytest.raises(UserError, match="its layers differ from the stored mask"):
+        Ticket.load(tmp_path)
+
+
+def test_a_ticket_from_before_orders(tmp_path: Path) -> None:
+    """Where no scale is written, the scores are raw."""
+    TICKET.save(tmp_path)
+    path = tmp_path / TICKET_FILE
+    body = json.loads(path.read_text(encoding="utf-8"))
+    assert body.pop("importance_scale") == "raw"
+    path.write_text(json.dumps(body), encoding="utf-8")
+    assert Ticket.load(tmp_path) == TICKET
+
+
 def test_no_pickle_anywhere(tmp_path: Path) -> None:
     """The folder holds one JSON and one safetensors file, and nothing else."""
     TICKET.save(tmp_path)
@@ -75,6 +108,7 @@ def edited(folder: Path, **changes: Any) -> None:
         ({"format": "supertickets ticket 9"}, "its format is 'supertickets ticket 9'"),
         ({"arrays_sha256": "0" * 64}, "damaged: its checksum is"),
         ({"kind": "lucky"}, "kind must be one of winning, random, losing, not 'lucky'"),
+        ({"importance_scale": "log"}, "importance_scale must be one of raw, order, not 'log'"),
         ({"sparsity": 1.5}, "sparsity must be at least 0 and below 1, not 1.5"),
         ({"structures": {"architecture": "toy"}}, "not a description of structures"),
     ],
@@ -131,6 +165,18 @@ def test_does_not_fit_another_architecture(other: Structures, sentence: str) -> 
     """A ticket made for another architecture, or for other sizes, is refused with both sizes."""
     with pytest.raises(UserError, match=sentence):
         TICKET.check_fits(other)
+
+
+def test_neurons_do_not_fit_sublayers() -> None:
+    """A ticket of neurons is for an encoder seen as neurons, and of as many weights in each."""
+    FINE.check_fits(NEURONS)
+    with pytest.raises(
+        UserError, match=r"4 heads and 12 FFN neurons in each; the encoder is .* and 1 FFN units in each"
+    ):
+        FINE.check_fits(structures())
+    wider = Structures("toy", NEURONS.heads, NEURONS.ffn + 1, 400, 1000)
+    with pytest.raises(UserError, match="made for toy with 8 weights in a FFN neuron; the encoder has 9"):
+        FINE.check_fits(wider)
 
 
 def test_refuses_importance_of_other_structures() -> None:

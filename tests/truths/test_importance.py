@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,18 +11,23 @@ from hypothesis import strategies as st
 
 from small_examples import examples, padded
 from small_models import CONFIGS, build
-from supertickets.learning.scoring import score
+from supertickets.config import FfnUnit, ScorerName
+from supertickets.learning.scoring import ORDERED, SCORERS, score
 from supertickets.tickets.importance import Importance
 
 MODEL = build("bert")
 DATA = examples(24)
 
 
+@pytest.mark.parametrize("ffn_units", get_args(FfnUnit))
+@pytest.mark.parametrize("scorer", sorted(set(SCORERS) - ORDERED))
 @pytest.mark.parametrize("family", CONFIGS)
-def test_batch_size_does_not_matter(family: str) -> None:
+def test_batch_size_does_not_matter(family: str, scorer: ScorerName, ffn_units: FfnUnit) -> None:
     """24 examples score the same in batches of 1, 5 (a short last one) and 24, padding included."""
     model = build(family)
-    one, five, all_of_them = (score(model, padded(DATA, size)) for size in (1, 5, 24))
+    one, five, all_of_them = (
+        score(model, padded(DATA, size), scorer=scorer, ffn_units=ffn_units) for size in (1, 5, 24)
+    )
     for other in (five, all_of_them):
         np.testing.assert_allclose(other.heads, one.heads, rtol=1e-4, atol=1e-8)
         np.testing.assert_allclose(other.ffn, one.ffn, rtol=1e-4, atol=1e-8)

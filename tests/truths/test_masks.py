@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import gcd
 from typing import get_args
 
 import numpy as np
@@ -60,7 +61,7 @@ def pieces(draw_value: st.DrawFn) -> tuple[np.ndarray, ...]:
 
     Only arrays: the shape checker throws dice, which Hypothesis forbids while it draws, so `built` follows in the test.
     """
-    layers, heads, units = (draw_value(st.integers(1, most)) for most in (4, 5, 3))
+    layers, heads, units = (draw_value(st.integers(1, most)) for most in (4, 5, 6))
 
     def filled(values: st.SearchStrategy[float], width: int) -> np.ndarray:
         size = layers * width
@@ -78,7 +79,9 @@ def built(parts: tuple[np.ndarray, ...]) -> Importance:
     return Importance(structures, head_scores, ffn_scores)
 
 
-def drawn(kind: Kind, importance: Importance, sparsity: float, min_heads: int, ranking: Ranking) -> Mask:
+def drawn(
+    kind: Kind, importance: Importance, sparsity: float, min_heads: int, ranking: Ranking, multiple: int = 8
+) -> Mask:
     """A mask whose random numbers start anew at each call, as the sweep's do for each level of a seed."""
     rng = np.random.default_rng(7)
     return draw(
@@ -88,41 +91,111 @@ def drawn(kind: Kind, importance: Importance, sparsity: float, min_heads: int, r
         rng=rng,
         min_heads=min(min_heads, importance.structures.heads_per_layer),
         ranking=ranking,
+        multiple=multiple,
     )
 
 
+MULTIPLES = st.integers(1, 8)  # of at most 6 units: blocks of 1 to 6
 every_kind = pytest.mark.parametrize("kind", get_args(Kind))
 every_ranking = pytest.mark.parametrize("ranking", get_args(Ranking))
 
 
 @every_kind
 @every_ranking
-@given(parts=pieces(), sparsities=st.lists(SPARSITIES, min_size=2, max_size=4), min_heads=st.integers(0, 5))
+@given(
+    parts=pieces(),
+    sparsities=st.lists(SPARSITIES, min_size=2, max_size=4),
+    min_heads=st.integers(0, 5),
+    multiple=MULTIPLES,
+)
 @fast
 def test_masks_nest_as_sparsity_grows(
-    kind: Kind, ranking: Ranking, parts: tuple[np.ndarray, ...], sparsities: list[float], min_heads: int
+    kind: Kind, ranking: Ranking, parts: tuple[np.ndarray, ...], sparsities: list[float], min_heads: int, multiple: int
 ) -> None:
     """What a sparser mask keeps, every denser mask of the same kind keeps."""
     importance = built(parts)
-    masks = [drawn(kind, importance, sparsity, min_heads, ranking) for sparsity in sorted(sparsities)]
+    masks = [drawn(kind, importance, sparsity, min_heads, ranking, multiple) for sparsity in sorted(sparsities)]
     for larger, smaller in pairwise(masks):
         assert larger & smaller == smaller
 
 
 @every_ranking
-@given(parts=pieces(), sparsity=SPARSITIES, min_heads=st.integers(0, 5), seed=st.integers(0, 1000))
+@given(parts=pieces(), sparsity=SPARSITIES, min_heads=st.integers(0, 5), seed=st.integers(0, 1000), multiple=MULTIPLES)
 @fast
 def test_controls_have_exactly_the_winning_size(
-    ranking: Ranking, parts: tuple[np.ndarray, ...], sparsity: float, min_heads: int, seed: int
+    ranking: Ranking, parts: tuple[np.ndarray, ...], sparsity: float, min_heads: int, seed: int, multiple: int
 ) -> None:
     """Random and losing tickets keep as many heads, and as many FFN units, as the winning ticket."""
     importance = built(parts)
-    winning = drawn("winning", importance, sparsity, min_heads, ranking)
+    winning = drawn("winning", importance, sparsity, min_heads, ranking, multiple)
     random = Mask.random(
-        winning, np.random.default_rng(seed), min_heads=min(min_heads, winning.structures.heads_per_layer)
+        winning,
+        np.random.default_rng(seed),
+        min_heads=min(min_heads, winning.structures.heads_per_layer),
+        multiple=multiple,
     )
-    for mask in (random, drawn("losing", importance, sparsity, min_heads, ranking)):
+    for mask in (random, drawn("losing", importance, sparsity, min_heads, ranking, multiple)):
         assert (mask.heads.sum(), mask.ffn.sum()) == (winning.heads.sum(), winning.ffn.sum())
+
+
+@every_kind
+@every_ranking
+@given(parts=pieces(), sparsity=SPARSITIES, multiple=MULTIPLES)
+@fast
+def test_a_layers_units_go_in_whole_blocks(
+    kind: Kind, ranking: Ranking, parts: tuple[np.ndarray, ...], sparsity: float, multiple: int
+) -> None:
+    """Each layer drops a multiple of the block, and among its units the lowest (winning) or highest (losing)."""
+    importance = built(parts)
+    block = gcd(importance.structures.units_per_layer, multiple)
+    mask = drawn(kind, importance, sparsity, 0, ranking, multiple)
+    assert {int(n) % block for n in (~mask.ffn).sum(axis=1)} == {0}
+    per_weight = importance.ffn / importance.structures.ffn
+    scores = per_weight if ranking == "joint" else importance.normalised().ffn
+    for layer, keep in zip(scores if kind == "winning" else -scores, mask.ffn, strict=True):
+        if kind != "random":
+            assert max(layer[~keep], default=-np.inf) <= min(layer[keep], default=np.inf)
+
+
+@pytest.mark.parametrize("maker", [Mask.winning, Mask.losing])
+@given(parts=pieces(), sparsity=SPARSITIES, multiple=MULTIPLES)
+@fast
+def test_blocks_go_in_the_order_of_their_mean_scores(
+    maker: Callable[..., Mask], parts: tuple[np.ndarray, ...], sparsity: float, multiple: int
+) -> None:
+    """Block by block, slowly: no dropped block of any layer scores above a kept one (below it, of a losing ticket)."""
+    importance = built(parts)
+    mask = maker(importance, sparsity, multiple=multiple)
+    block, sign = gcd(importance.structures.units_per_layer, multiple), 1 if maker == Mask.winning else -1
+    kept, dropped = [], []
+    for layer, keep in zip(sign * importance.normalised().ffn, mask.ffn, strict=True):
+        means = np.sort(layer).reshape(-1, block).mean(axis=1)
+        n = int((~keep).sum()) // block
+        dropped.extend(means[:n])
+        kept.extend(means[n:])
+    assert max(dropped, default=-np.inf) <= min(kept, default=np.inf)
+    assert len(dropped) == int(sparsity * (len(dropped) + len(kept)) + 1e-9)
+
+
+@every_kind
+@every_ranking
+@given(parts=pieces(), sparsity=SPARSITIES, min_heads=st.integers(0, 5))
+@fast
+def test_single_units_go_in_one_order_over_all_layers(
+    kind: Kind, ranking: Ranking, parts: tuple[np.ndarray, ...], sparsity: float, min_heads: int
+) -> None:
+    """With blocks of one, kept FFN units are those of one stable sort of all, or of one permutation."""
+    importance = built(parts)
+    mask = drawn(kind, importance, sparsity, min_heads, ranking, multiple=1)
+    scores = importance.ffn / importance.structures.ffn if ranking == "joint" else importance.normalised().ffn
+    rng = np.random.default_rng(7)
+    rng.permutation(importance.heads.size)
+    order = rng.permutation(scores.size)
+    if kind != "random":
+        order = np.argsort(scores if kind == "winning" else -scores, axis=None, kind="stable")
+    keep = np.ones(scores.shape, bool)
+    keep.flat[order[: int((~mask.ffn).sum())]] = False
+    np.testing.assert_array_equal(mask.ffn, keep)
 
 
 @every_kind
@@ -159,17 +232,17 @@ def test_winning_heads_are_the_released_loops(parts: tuple[np.ndarray, ...], spa
     np.testing.assert_array_equal(mask.heads, expected)
 
 
-@given(parts=pieces(), sparsity=SPARSITIES, min_heads=st.integers(0, 5))
+@given(parts=pieces(), sparsity=SPARSITIES, min_heads=st.integers(0, 5), multiple=MULTIPLES)
 @fast
-def test_number_of_dropped_heads(parts: tuple[np.ndarray, ...], sparsity: float, min_heads: int) -> None:
-    """Floor of the share of heads is dropped, unless the minimum per layer allows fewer; FFN units have no minimum."""
+def test_number_of_dropped_units(parts: tuple[np.ndarray, ...], sparsity: float, min_heads: int, multiple: int) -> None:
+    """Floor of the share of heads, unless the minimum per layer allows fewer; FFN blocks have no minimum."""
     importance = built(parts)
     structures = importance.structures
     min_heads = min(min_heads, structures.heads_per_layer)
-    mask = Mask.winning(importance, sparsity, min_heads=min_heads)
-    most = structures.heads.size - structures.layers * min_heads
+    mask = Mask.winning(importance, sparsity, min_heads=min_heads, multiple=multiple)
+    most, block = structures.heads.size - structures.layers * min_heads, gcd(structures.units_per_layer, multiple)
     assert (~mask.heads).sum() == min(int(sparsity * structures.heads.size + 1e-9), most)
-    assert (~mask.ffn).sum() == int(sparsity * structures.ffn.size + 1e-9)
+    assert (~mask.ffn).sum() == block * int(sparsity * structures.ffn.size / block + 1e-9)
 
 
 @given(parts=pieces(), sparsity=SPARSITIES, seed=st.integers(0, 1000))
@@ -180,9 +253,9 @@ def test_winning_keeps_most_importance_and_losing_least(
     """No random ticket of the size keeps more normalised importance than winning, or less than losing."""
     importance = built(parts)
     scores = importance.normalised()
-    winning = Mask.winning(importance, sparsity)
-    random = Mask.random(winning, np.random.default_rng(seed))
-    losing = Mask.losing(importance, sparsity)
+    winning = Mask.winning(importance, sparsity, multiple=2)
+    random = Mask.random(winning, np.random.default_rng(seed), multiple=2)
+    losing = Mask.losing(importance, sparsity, multiple=2)
     kept = [float(scores.heads[mask.heads].sum() + scores.ffn[mask.ffn].sum()) for mask in (losing, random, winning)]
     assert kept[0] <= kept[1] + 1e-9
     assert kept[1] <= kept[2] + 1e-9
@@ -197,7 +270,7 @@ def test_joint_ranking_drops_the_longest_beginning_within_the_budget(
     importance = built(parts)
     structures = importance.structures
     min_heads = min(min_heads, structures.heads_per_layer)
-    mask = Mask.winning(importance, sparsity, min_heads=min_heads, ranking="joint")
+    mask = Mask.winning(importance, sparsity, min_heads=min_heads, ranking="joint", multiple=1)
     heads, ffn = importance.heads / structures.heads, importance.ffn / structures.ffn
     unprotected = released(heads, structures.heads.size, min_heads) == np.False_
     line = [*zip(heads[unprotected], structures.heads[unprotected], mask.heads[unprotected], strict=True)]
@@ -279,3 +352,51 @@ def test_ffn_sublayers_drop_in_the_order_of_their_scores() -> None:
     for k in range(12):
         assert Mask.winning(importance, k / 12).ffn_per_layer == (1,) * (12 - k) + (0,) * k
         assert Mask.losing(importance, k / 12).ffn_per_layer == (0,) * k + (1,) * (12 - k)
+
+
+def neurons(layers: int, units: int, seed: int = 0) -> Importance:
+    """Scores of the neurons of a BERT-like encoder (12 heads a layer), without ties."""
+    shapes = (layers, 12), (layers, units)
+    rng, counts = np.random.default_rng(seed), [np.full(shape, n) for shape, n in zip(shapes, (9, 3), strict=True)]
+    total = int(sum(count.sum() for count in counts))
+    return Importance(Structures("bert", *counts, total, total), *(rng.random(shape) for shape in shapes))
+
+
+@every_kind
+@pytest.mark.parametrize(("level", "dropped"), [(0.1, 9824), (0.5, 49152), (0.9, 88472)])
+def test_neurons_of_bert_large(kind: Kind, level: float, dropped: int) -> None:
+    """Of 24 x 4096 neurons floor(level x 12288) blocks of 8 go; every layer keeps a multiple of 8 of them."""
+    mask = drawn(kind, neurons(24, 4096), level, 1, "apart")
+    assert int((~mask.ffn).sum()) == dropped
+    assert {n % 8 for n in mask.ffn_per_layer} == {0}
+
+
+def test_random_neurons_come_from_all_layers_and_places_alike() -> None:
+    """Over many draws every neuron is dropped at the ticket's rate, so blocks are chosen by chance alone."""
+    winning = Mask.winning(neurons(4, 32), 0.5)
+    dropped = np.mean([~Mask.random(winning, np.random.default_rng(seed)).ffn for seed in range(1500)], axis=0)
+    np.testing.assert_allclose(dropped.mean(axis=1), 0.5, atol=0.02)
+    np.testing.assert_allclose(dropped, 0.5, atol=0.06)
+
+
+def test_joint_ranking_of_neurons_pays_in_whole_blocks() -> None:
+    """Blocks and heads in one order by importance per weight: the next in line would pass the budget."""
+    importance = neurons(3, 16)  # 36 heads of 9 weights, 12 blocks of 4 neurons of 3 weights
+    mask = Mask.winning(importance, 0.4, min_heads=0, ranking="joint", multiple=4)
+    blocks = np.sort(importance.ffn / 3, axis=1).reshape(-1, 4).mean(axis=1)
+    line = sorted([*((score, 9) for score in importance.heads.flat / np.float64(9)), *((s, 12) for s in blocks)])
+    within = np.cumsum([weights for _, weights in line]) <= 0.4 * importance.structures.prunable_weights
+    spent = sum(weights for (_, weights), fits in zip(line, within, strict=True) if fits)
+    assert int((~mask.heads).sum()) * 9 + int((~mask.ffn).sum()) * 3 == spent
+    gone = [weights for (_, weights), fits in zip(line, within, strict=True) if fits and weights == 12]
+    assert int((~mask.ffn).sum()) == 4 * len(gone)
+    losing = Mask.losing(importance, 0.4, min_heads=0, ranking="joint", multiple=4)
+    assert (losing.heads.sum(), losing.ffn.sum()) == (mask.heads.sum(), mask.ffn.sum())
+
+
+@pytest.mark.parametrize("maker", [Mask.winning, Mask.losing])
+def test_scale_of_a_layers_neuron_scores_does_not_matter(maker: Callable[..., Mask]) -> None:
+    """Neurons are normalised within layers, as heads are: one layer's scores times 1024 give the same ticket."""
+    importance, factors = neurons(4, 32), np.array([[1.0], [1024.0], [1.0], [1.0]])
+    scaled = Importance(importance.structures, importance.heads, importance.ffn * factors)
+    assert maker(scaled, 0.5) == maker(importance, 0.5)

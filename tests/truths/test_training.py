@@ -12,8 +12,9 @@ from transformers import PreTrainedModel
 from small_examples import examples, tokenizer
 from small_models import CONFIGS, build
 from supertickets.config import Optimiser, TrainingConfig
-from supertickets.encoders.families import family_of, head_size, layers_of, part, structures_of
+from supertickets.encoders.families import family_of, head_size, layers_of, structures_of
 from supertickets.encoders.gating import gate
+from supertickets.encoders.modeling_supertickets import part
 from supertickets.encoders.pruning import prune
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.learning.training import train
@@ -30,6 +31,8 @@ STILL: dict[str, Any] = {
         "dropout",
         "attention_dropout",
         "seq_classif_dropout",
+        "classifier_dropout_prob",
+        "pooler_dropout",
     )
 }
 
@@ -57,28 +60,37 @@ def inputs_while_training(model: PreTrainedModel, **given: Any) -> list[list[lis
     return seen
 
 
+def paths_of(model: PreTrainedModel, layer: torch.nn.Module) -> tuple[list[str], list[str]]:
+    """The projections that hold rows of heads (optional ones if this model has them), and the other units' ones."""
+    family, names = family_of(model.config.model_type), dict(layer.named_modules())
+    rows = [*family.projections, *(path for path in family.optional if path in names)]
+    return rows, [family.output, family.ffn_in, family.ffn_out]
+
+
 def kept_weights(model: PreTrainedModel, mask: Mask) -> dict[str, torch.Tensor]:
     """What pruning a full model leaves, sliced here by hand: the rows, columns, layers of the units that are kept."""
-    family, size, kept = family_of(model.config.model_type), head_size(model), {}
+    size, kept = head_size(model), {}
     for index, (layer, heads, ffn) in enumerate(zip(layers_of(model), mask.heads, mask.ffn, strict=True)):
-        rows = np.repeat(heads, size)
-        for path in (family.query, family.key, family.value):
-            kept[f"{index}.{path}.weight"] = part(layer, path).weight[rows]
-            kept[f"{index}.{path}.bias"] = part(layer, path).bias[rows]
-        kept[f"{index}.{family.output}.weight"] = part(layer, family.output).weight[:, rows]
-        kept[f"{index}.{family.output}.bias"] = part(layer, family.output).bias
-        for path in (family.ffn_in, family.ffn_out) if ffn.any() else ():
+        projections, (output, *both) = paths_of(model, layer)
+        columns = np.repeat(heads, size)
+        for path in projections:
+            for name, value in part(layer, path).named_parameters():
+                rows = np.tile(columns, len(value) // len(columns))  # a fused projection has several blocks
+                kept[f"{index}.{path}.{name}"] = value[rows]
+        for name, value in part(layer, output).named_parameters():
+            kept[f"{index}.{output}.{name}"] = value if name == "bias" else value[:, columns]
+        for path in both if ffn.any() else ():
             kept |= {f"{index}.{path}.{name}": value for name, value in part(layer, path).named_parameters()}
     return {name: value.detach() for name, value in kept.items() if value.numel()}
 
 
 def left_weights(pruned: PreTrainedModel) -> dict[str, torch.Tensor]:
     """The weights of a pruned model's units, under the same names."""
-    family, left = family_of(pruned.config.model_type), {}
-    paths = (family.query, family.key, family.value, family.output, family.ffn_in, family.ffn_out)
+    left = {}
     for index, layer in enumerate(layers_of(pruned)):
+        projections, others = paths_of(pruned, layer)
         for name, value in layer.named_parameters():
-            if name.rpartition(".")[0] in paths:
+            if name.rpartition(".")[0] in (*projections, *others):
                 left[f"{index}.{name}"] = value.detach()
     return left
 
@@ -88,6 +100,19 @@ def test_a_seed_trains_to_the_same_bits() -> None:
     first, again, other = (trained(build("bert"), seed=seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
+
+
+def test_a_seed_and_a_teacher_train_to_the_same_bits() -> None:
+    """So do two trainings under one teacher; another teacher's, and nobody's, end elsewhere."""
+    config = TrainingConfig(epochs=2, batch_size=8, learning_rate=1e-3, precision="fp32")
+    ends = []
+    for teacher in (0, 0, 1, None):
+        model = build("bert")
+        logits = None if teacher is None else np.random.default_rng(teacher).normal(size=(24, 2))
+        train(model, examples(24), tokenizer(), config, seed=0, teacher_logits=logits)
+        ends.append(torch.cat([value.flatten() for value in model.state_dict().values()]))
+    assert torch.equal(ends[0], ends[1])
+    assert not any(torch.equal(ends[0], other) for other in ends[2:])
 
 
 def test_what_the_caller_drew_before_does_not_matter() -> None:
@@ -155,7 +180,8 @@ def test_rewound_weights_are_the_pretrained_ones(family: str) -> None:
     point = RewindPoint.of(model)
     ticket = trained(prune(point.model(), mask))
     assert not torch.equal(
-        left_weights(ticket)[f"0.{family_of(model.config.model_type).query}.weight"], next(iter(expected.values()))
+        left_weights(ticket)[f"0.{family_of(model.config.model_type).projections[0]}.weight"],
+        next(iter(expected.values())),
     )
     rewound = left_weights(point.restore(ticket))
     assert rewound.keys() == expected.keys()

@@ -41,6 +41,27 @@ def test_check_says_what_a_sweep_would_do(config: Path) -> None:
     assert text.startswith(f"{config} is sound\n") and "no, yes" in text and "2 layers, 4 heads" in text
 
 
+def test_check_says_what_neurons_do(config: Path) -> None:
+    """With units.ffn=neuron: how many, and the blocks they are dropped in, as far as these divide a layer's 64."""
+    checked = check(config, ["units.ffn=neuron", "units.multiple=48"])
+    assert "4 heads and 64 FFN neurons in each" in str(checked) and "dropped in blocks of 16" in str(checked)
+    assert "blocks" not in str(check(config))
+
+
+def test_check_finds_the_level_of_a_target(config: Path) -> None:
+    """With a target instead of levels: its one level for all kinds, and a target out of reach is refused."""
+    with pytest.raises(UserError, match=r"tickets\.levels: is set by tickets\.target"):
+        check(config, ["tickets.target=flops=0.7"])
+    text = config.read_text(encoding="utf-8").replace("tickets: {levels: [0.25, 0.5], control_levels: [0.5]}\n", "")
+    config.write_text(text, encoding="utf-8")
+    checked = check(config, ["tickets.target=flops=0.7"])
+    (level,) = checked.config.tickets.levels
+    assert level == 0.5 and checked.trainings == 2 + 2 * 3  # whole FFNs go: of two, one
+    assert f"winning at {level}; random and losing at {level}, for flops=0.7" in str(checked)
+    with pytest.raises(UserError, match=r"no ticket keeps only 0\.05 of the weights"):
+        check(config, ["tickets.target=params=0.05"])
+
+
 def test_check_counts_what_is_used(config: Path) -> None:
     """Limits on the examples count, and --set changes what is checked."""
     checked = check(config, ["data.train_examples=20", "data.report_examples=4", "seeds=[5]"])
@@ -61,6 +82,7 @@ def test_check_writes_and_trains_nothing(config: Path, capsys: pytest.CaptureFix
     ("override", "words"),
     [
         ("tickets.min_heads=5", "must be between 0 and the 4 heads of a layer, not 5"),
+        ("scoring.rounds=11", "must be between 1 and the 10 units of the encoder, not 11"),
         ("data.label=mark", "mark"),
         ("data.train=absent.csv", "absent.csv"),
         ("encoder.name=./absent", "no such folder"),

@@ -12,6 +12,7 @@ import supertickets
 from supertickets import UserError, find, sweep
 from supertickets.config import Config
 from supertickets.experiments.records import load_all
+from supertickets.experiments.targets import Target
 from supertickets.workflows import finding
 from supertickets.workflows.reporting import OUTCOME_FILE
 from tiny_sweeps import SHORTEST, snapshot, write_films
@@ -83,6 +84,58 @@ def test_pairs_of_texts_from_a_config_file(tmp_path: Path, tiny_bert_folder: Pat
     assert 1 in tokens["token_type_ids"] and found.sentence.endswith(".")
 
 
+TARGETED = (*SHORTEST[:3], "tickets.kinds=[winning]", "seeds=[0]", "units.ffn=neuron")
+
+
+def test_a_budget_instead_of_levels(tmp_path: Path, tiny_bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One level meets the budget, the model has that share, and a resume neither counts nor runs again."""
+    films = write_films(tmp_path / "films")
+    out = tmp_path / "out"
+    files = {"train": f"{films}/train.csv", "test": f"{films}/test.csv", "text": "review", "label": "stars"}
+    run = partial(find, **files, encoder=str(tiny_bert_folder), out=out, workers=1, set=TARGETED)
+    found = run(target="params=0.9")
+
+    target = found.outcome.target
+    assert target is not None and (target.measure, target.asked) == ("params", 0.9)
+    assert 0.8 < target.found <= 0.9 and target.found == pytest.approx(found.outcome.weights_all)
+    assert found.sentence.endswith(f"; asked for 0.900 of the weights, measured {target.found:.3f}.")
+    kept = Target.load(out)
+    assert kept is not None and found.outcome.sparsity == kept.level
+    assert [(record.kind, record.sparsity) for record in load_all(out)] == [("full", 0), ("winning", kept.level)]
+    model, _ = supertickets.load(found.model)
+    full, _ = supertickets.load(tiny_bert_folder)
+    weights = [sum(w.numel() for w in one.base_model.parameters()) for one in (model, full)]
+    assert weights[0] / weights[1] == pytest.approx(target.found)
+    assert "asked for 90.0 %" in found.report.read_text(encoding="utf-8")
+
+    monkeypatch.setattr("supertickets.experiments.aiming.find_target", lambda _: pytest.fail("counted again"))
+    before = snapshot(out)
+    assert run(target="params=0.90") == found
+    after = snapshot(out)
+    assert all(before[name] == after[name] for name in before if name.startswith(("target.json", "runs", "super_t")))
+    assert sweep(out / "config.yaml", out=out, workers=1).outcome == found.outcome  # its own config is a valid input
+
+    for other in ("params=0.8", None):
+        with pytest.raises(UserError, match=rf"tickets\.target is params=0\.90? there, {other} here"):
+            run(target=other)
+    with pytest.raises(UserError, match=r"tickets\.levels: is set by tickets\.target"):
+        find(**files, out=out, target="params=0.9", set=["tickets.levels=[0.1, 0.2]"])
+
+
+def test_bad_targets_leave_no_folder(tmp_path: Path, tiny_bert_folder: Path) -> None:
+    """A target that is none, or that no ticket meets, is one sentence before anything is written."""
+    films = write_films(tmp_path / "films")
+    files = {"train": f"{films}/train.csv", "test": f"{films}/test.csv", "text": "review", "label": "stars"}
+    for target, fault in (
+        ("speed=3", 'tickets.target: must be params=, flops= or latency= .*, such as params=0.8, not "speed=3"$'),
+        ("params=1", "tickets.target: must be params="),
+        ("params=0.05", "tickets.target: no ticket keeps only 0.05 of the weights: the smallest one keeps 0"),
+    ):
+        with pytest.raises(UserError, match=fault):
+            find(**files, encoder=str(tiny_bert_folder), out=tmp_path / "out", workers=1, set=TARGETED, target=target)
+        assert not (tmp_path / "out").exists()
+
+
 def test_where_results_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without `out`, runs/<task>, runs/own, or runs/<the config's name>; the demo's settings only for the demo."""
 
@@ -92,7 +145,7 @@ def test_where_results_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def stop(config: Config, folder: Path, *_: object) -> None:
         raise Stop(folder, config.encoder.max_length)
 
-    monkeypatch.setattr(finding, "_sweep", stop)
+    monkeypatch.setattr(finding, "sweep_task", stop)
     file = tmp_path / "mine.yaml"
     file.write_text("data: {train: a.csv, test: b.csv}\n", encoding="utf-8")
     for call, folder, length in (

@@ -129,6 +129,25 @@ def test_a_ticket_alone(tmp_path: Path) -> None:
     assert "trained weights" in shown.missing[0]
 
 
+def test_a_ticket_of_neurons(tmp_path: Path) -> None:
+    """Of neurons, which are too many to show, it tells how many each layer keeps."""
+    fine = Structures("bert", STRUCTURES.heads, np.full((2, 1536), 2), 20_000, 30_000)
+    scores = np.arange(2 * 1536.0).reshape(2, 1536)
+    mask = Mask.winning(Importance(fine, np.arange(8.0).reshape(2, 4), scores, "order"), 0.25)
+    Ticket(mask, "winning", 0.25, 1, "minilm", "0" * 64).save(tmp_path / "some")
+    rows = dict(show(tmp_path / "some").rows)
+    assert rows["keeps"] == "6 of 8 heads, 2304 of 3072 FFN neurons"
+    assert rows["layer 1"] == "heads 0011, FFN 768 of 1536 neurons"
+    assert rows["layer 2"] == "heads 1111, FFN 1536 of 1536 neurons"
+
+
+def test_a_sweep_over_neurons(tmp_path: Path) -> None:
+    """It is told by its config."""
+    config = settings.load(overrides=[*OVERRIDES, "units.ffn=neuron"])
+    storage.write_text(tmp_path / "config.yaml", settings.dump(config))
+    assert dict(show(tmp_path).rows)["what"].endswith("levels 0.2, 0.5, FFN neurons")
+
+
 def test_a_ticket_of_a_sweep(sweep: Path) -> None:
     """Inside a sweep a ticket's cost is its run's, and with weights beside it nothing is missing."""
     run = next(run for run in PLANNED if run.kind == "winning")

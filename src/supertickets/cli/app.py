@@ -19,6 +19,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Budget = Literal["smoke", "laptop", "paper"]
 
 Out = Annotated[Path | None, typer.Option(help="Folder that keeps everything; the same command on it resumes.")]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MEASURE=SHARE",
+        help="A budget instead of levels: params=0.8, flops=0.7 or latency=0.7 (on this machine) of the full model's.",
+    ),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes to train in, each with its share of the cores.")]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as training.epochs=5; repeatable.")
@@ -82,6 +89,7 @@ def find(
         typer.Option(help="Column that holds the label (words or whole numbers) or the number to predict."),
     ] = None,
     encoder: Annotated[str | None, typer.Option(help="A local folder, a hub id, or an alias: minilm, mpnet.")] = None,
+    target: Target = None,
     out: Out = None,
     budget: Annotated[
         Budget | None,
@@ -99,19 +107,60 @@ def find(
     with console.progress() as progress:
         found = finding.find(
             task, data=data, train=train, test=test, text=text, text_pair=text_pair, label=label, encoder=encoder,
-            out=out, budget=budget, workers=workers, config=config, set=set, progress=progress,
+            target=target, out=out, budget=budget, workers=workers, config=config, set=set, progress=progress,
         )  # fmt: skip
     print(f"{found.sentence}\n{found.report}")
 
 
 @app.command()
-def sweep(file: ConfigFile, *, out: Out = None, workers: Workers = None, set: Overrides = NO_OVERRIDES) -> None:
+def sweep(
+    file: ConfigFile,
+    *,
+    target: Target = None,
+    out: Out = None,
+    workers: Workers = None,
+    set: Overrides = NO_OVERRIDES,
+) -> None:
     """Find the super ticket of the task that a config file describes."""
     from supertickets.workflows import finding
 
     with console.progress() as progress:
-        found = finding.sweep(file, out=out, workers=workers, set=set, progress=progress)
+        found = finding.sweep(file, target=target, out=out, workers=workers, set=set, progress=progress)
     print(f"{found.sentence}\n{found.report}")
+
+
+@app.command()
+def predict(
+    model_dir: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A sweep's folder, an exported one, or any tuned model's.")
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The texts: CSV, TSV, JSONL or Parquet.")],
+    *,
+    out: Annotated[Path, typer.Option(help="The file to write, one line for each row.")],
+    text: Annotated[str | None, typer.Option(help="Column that holds the text; default: as in training.")] = None,
+    text_pair: Annotated[
+        str | None, typer.Option(help="Column that holds the second text; default: as in training.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="A known task, whose files are then read as they are published.")
+    ] = None,
+    format: Annotated[
+        Literal["csv", "glue"], typer.Option(help="csv: label and probabilities; glue: what GLUE's server takes.")
+    ] = "csv",
+    backend: Annotated[
+        Literal["torch", "onnx"] | None, typer.Option(help="Default: torch, or onnx for an ONNX folder.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts in one forward pass.")] = 32,
+) -> None:
+    """Predict the label (with probabilities) or the number of every row of a file."""
+    from supertickets.workflows import predicting
+
+    with console.progress() as progress:
+        written = predicting.predict(
+            model_dir, file, out=out, text=text, text_pair=text_pair, task=task, format=format,
+            backend=backend, batch_size=batch_size, progress=progress,
+        )  # fmt: skip
+    print(written)
 
 
 @app.command()
@@ -144,3 +193,16 @@ def init(out: Annotated[Path, typer.Argument(help="The file to write.")] = Path(
     from supertickets.workflows import starting
 
     print(f"wrote {starting.init(out)}")
+
+
+@app.command()
+def export(
+    ticket: Annotated[Path, typer.Argument(help="A sweep's folder (its super ticket), or a pruned model's folder.")],
+    *,
+    to: Annotated[Literal["hf", "onnx"], typer.Option(help="For transformers, or for ONNX Runtime.")] = "hf",
+    out: Annotated[Path, typer.Option(help="The folder to write; it must not hold files yet.")],
+) -> None:
+    """Write a ticket's trained model as a folder that others can load."""
+    from supertickets.workflows import exporting
+
+    print(exporting.export(ticket, to=to, out=out))

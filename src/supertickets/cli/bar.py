@@ -35,7 +35,7 @@ class BarProgress:
     def plan(self, total_cost: float, total_runs: int) -> None:
         """How much there is to do."""
         self._pace.plan(total_cost, total_runs)
-        self._bar.update(self._task, total=total_runs, completed=0, description="training")
+        self._bar.update(self._task, total=total_runs, completed=0, description="working")
 
     def done(self, name: str, cost: float, line: str) -> None:
         """One run has finished."""

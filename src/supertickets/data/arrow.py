@@ -17,19 +17,40 @@ from supertickets.errors import UserError
 
 def read_parquet(path: Path, columns: Columns) -> Table:
     """Read the wanted columns of a Parquet file."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
+
+    with _parquet(path):
+        names = resolve(str(path), pq.read_schema(path).names, columns, line=None)
+        table = pq.read_table(path, columns=list(dict.fromkeys(names.values())))
+    return _table(str(path), {role: table.column(name).to_pylist() for role, name in names.items()}, names)
+
+
+def parquet_chunks(path: Path, columns: Columns, rows: int) -> Iterator[Table]:
+    """The wanted columns of a Parquet file, up to `rows` rows at a time."""
+    import pyarrow.parquet as pq
+
+    first = 1
+    with _parquet(path), pq.ParquetFile(path) as file:
+        names = resolve(str(path), file.schema_arrow.names, columns, line=None)
+        for batch in file.iter_batches(rows, columns=list(dict.fromkeys(names.values()))):
+            cells = {role: batch.column(name).to_pylist() for role, name in names.items()}
+            yield Table(str(path), names, cells, range(first, first + len(batch)), unit="row")
+            first += len(batch)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[None]:
+    """Faults of a file that is missing, empty or no Parquet, as a UserError."""
+    import pyarrow as pa
 
     if not path.is_file():
         raise UserError("no such file", str(path), "check the path")
     if not path.stat().st_size:
         raise UserError("the file is empty", str(path), "give a Parquet file with examples")
     try:
-        names = resolve(str(path), pq.read_schema(path).names, columns, line=None)
-        table = pq.read_table(path, columns=list(dict.fromkeys(names.values())))
+        yield
     except (pa.ArrowException, OSError) as fault:
         raise UserError(f"not a Parquet file ({_first_line(fault)})", str(path), "write it again as Parquet") from fault
-    return _table(str(path), {role: table.column(name).to_pylist() for role, name in names.items()}, names)
 
 
 def read_dataset(source: str, columns: Columns) -> Table:

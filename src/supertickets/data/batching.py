@@ -34,7 +34,7 @@ def tokenise(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: i
     down to a multiple of 8 so that padding never passes the last position. What is in the cache is
     kept when the same tokenizer made it from the same cells at the same length, else replaced.
     """
-    longest = min(max_length, tokenizer.model_max_length) // PAD_TO_MULTIPLE_OF * PAD_TO_MULTIPLE_OF
+    longest = usable_length(max_length, tokenizer)
     key = {"data": content_sha256(dataset), "tokenizer": tokenizer_sha256(tokenizer), "max_length": longest}
     if not _holds(cache, key):
         with storage.atomic_folder(cache, if_exists="replace") as folder, no_progress_bars():
@@ -43,6 +43,22 @@ def tokenise(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: i
     found = load_from_disk(str(cache))
     assert isinstance(found, Dataset)
     return found
+
+
+def usable_length(max_length: int, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The most tokens of a text: a multiple of 8, so that padding never passes the last position."""
+    return int(min(max_length, tokenizer.model_max_length)) // PAD_TO_MULTIPLE_OF * PAD_TO_MULTIPLE_OF
+
+
+def token_columns(
+    texts: Sequence[str], pairs: Sequence[str] | None, tokenizer: PreTrainedTokenizerBase, longest: int
+) -> dict[str, pa.Array]:
+    """The tokenizer's columns of ids for texts, or pairs of texts, cut at `longest` tokens, and their `length`."""
+    encoded = tokenizer(texts, pairs, truncation=True, max_length=longest, return_attention_mask=False)
+    # int32 and no attention mask (all ones before padding): a quarter of the space.
+    columns = {name: pa.array(ids, pa.list_(pa.int32())) for name, ids in encoded.items()}
+    columns["length"] = pa.array([len(ids) for ids in encoded["input_ids"]], pa.int32())
+    return columns
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -95,12 +111,7 @@ def _tokens(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, longest: int) 
 
 
 def _chunk(chunk: dict[str, list[Any]], tokenizer: PreTrainedTokenizerBase, longest: int) -> pa.Table:
-    encoded = tokenizer(
-        chunk["text"], chunk.get("text_pair"), truncation=True, max_length=longest, return_attention_mask=False
-    )
-    # int32 and no attention mask (all ones before padding): a quarter of the space.
-    columns = {name: pa.array(ids, pa.list_(pa.int32())) for name, ids in encoded.items()}
+    columns = token_columns(chunk["text"], chunk.get("text_pair"), tokenizer, longest)
     whole = all(isinstance(label, int) for label in chunk["label"])
-    columns["labels"] = pa.array(chunk["label"], pa.int64() if whole else pa.float32())
-    columns["length"] = pa.array([len(ids) for ids in encoded["input_ids"]], pa.int32())
-    return pa.table(columns)
+    labels = pa.array(chunk["label"], pa.int64() if whole else pa.float32())
+    return pa.table(columns | {"labels": labels, "length": columns.pop("length")})

@@ -75,12 +75,13 @@ def _loaded_sha256(task: Task, sets: dict[str, Dataset]) -> str:
 
 
 def _dataset(table: Table, target: np.ndarray, published: bool) -> Dataset:
-    columns: dict[str, Any] = {role: _texts(table, role, published) for role in table.names if role != "label"}
+    columns: dict[str, Any] = {role: texts(table, role, published) for role in table.names if role != "label"}
     features = {role: Value("string") for role in columns} | {"label": Value(str(target.dtype))}
     return Dataset.from_dict(columns | {"label": target}, features=Features(features))
 
 
-def _texts(table: Table, role: Role, published: bool) -> list[str]:
+def texts(table: Table, role: Role, published: bool) -> list[str]:
+    """A column of texts; raises UserError for a cell that is none, or blank where the file is not a published one."""
     name = table.names[role]
     for index, cell in enumerate(table.cells[role]):
         if cell is None or (not published and isinstance(cell, str) and not cell.strip()):

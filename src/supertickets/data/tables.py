@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,27 +57,56 @@ def read_tsv(path: Path, columns: Columns, *, header: Sequence[str] = (), ragged
     `header` names the columns of a file that has no header line. Rows may lack fields behind the last
     wanted one. With `ragged`, rows with a wrong number of fields are left out and counted, not refused.
     """
-    lines = ((number, line.removesuffix("\r")) for number, line in enumerate(_text(path).split("\n"), start=1))
-    records = ((number, line.split("\t")) for number, line in lines if line.strip())
-    return _delimited(path, records, columns, header, ragged=ragged, trailing=False)
+    return delimited(path, tsv_records(path), columns, header, ragged=ragged, trailing=False)
 
 
 def read_csv(path: Path, columns: Columns, *, delimiter: str = ",") -> Table:
     """Read delimited text with quoting as spreadsheets write it; a quoted field may span lines."""
-    return _delimited(path, _quoted(path, delimiter), columns)
+    return delimited(path, csv_records(path, delimiter), columns)
 
 
 def read_jsonl(path: Path, columns: Columns) -> Table:
     """Read one JSON object per line; the first one says which columns there are."""
-    lines = enumerate(_text(path).split("\n"), start=1)
-    objects = ((number, _json_object(path, number, line)) for number, line in lines if line.strip())
-    first = next(objects, None)
-    if first is None:
-        raise _no_rows(path)
-    names = resolve(str(path), list(first[1]), columns, line=first[0])
+    objects = list(json_objects(path))
+    return from_objects(path, objects, columns)
+
+
+def tsv_records(path: Path) -> Iterator[Record]:
+    """Line number and fields of each line that is not blank; quote characters are text."""
+    lines = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in _lines(path, "\n"))
+    return ((number, line.split("\t")) for number, line in lines if line.strip())
+
+
+def csv_records(path: Path, delimiter: str = ",") -> Iterator[Record]:
+    """First line and fields of each row that is not blank, with quoting as spreadsheets write it."""
+    limit = csv.field_size_limit(LONGEST_FIELD)
+    line = 1
+    try:
+        reader = csv.reader((text for _, text in _lines(path, "")), delimiter=delimiter, strict=True)
+        for fields in reader:
+            if len(fields) > 1 or any(field.strip() for field in fields):
+                yield line, fields
+            line = reader.line_num + 1
+    except csv.Error as fault:
+        remedy = "close each quote, and double the quote characters inside a quoted field"
+        raise UserError(
+            f"the quotes of the row that starts here do not match ({fault})", f"{path}:{line}", remedy
+        ) from fault
+    finally:
+        csv.field_size_limit(limit)
+
+
+def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and object of each line that is not blank."""
+    return ((number, _json_object(path, number, line)) for number, line in _lines(path, "\n") if line.strip())
+
+
+def from_objects(path: Path, objects: Sequence[tuple[int, dict[str, Any]]], columns: Columns) -> Table:
+    """The wanted columns of numbered objects, at least one; the first one says which columns there are."""
+    names = resolve(str(path), list(objects[0][1]), columns, line=objects[0][0])
     cells: dict[Role, list[Any]] = {role: [] for role in names}
     numbers = []
-    for number, obj in (first, *objects):
+    for number, obj in objects:
         for role, name in names.items():
             if name not in obj:
                 has = ", ".join(obj) or "no columns"
@@ -103,43 +131,38 @@ def resolve(source: str, found: Sequence[str], columns: Columns, *, line: int | 
     return names
 
 
-def _text(path: Path) -> str:
-    """The whole file as text; raises UserError when it is missing, empty or not UTF-8."""
+def _lines(path: Path, newline: str) -> Iterator[tuple[int, str]]:
+    """Number and text of each line, its end included, read as asked for.
+
+    Raises UserError when the file is missing, holds blank lines only, or is not UTF-8.
+    """
+    blank = True
     try:
-        body = path.read_bytes()
+        with path.open(encoding="utf-8-sig", newline=newline) as stream:
+            for number, line in enumerate(stream, start=1):
+                blank = blank and not line.strip()
+                yield number, line
+    except UnicodeDecodeError as fault:
+        raise _not_utf8(path) from fault
     except OSError as fault:
         reason = "no such file" if isinstance(fault, FileNotFoundError) else f"cannot be read ({fault.strerror})"
         raise UserError(reason, str(path), "check the path") from fault
-    if not body.strip():
+    if blank:
         raise UserError("the file is empty", str(path), "give a file with a header line and examples")
+
+
+def _not_utf8(path: Path) -> UserError:
+    """The first byte that is no UTF-8, and its line."""
+    body = path.read_bytes()
     try:
-        return body.decode("utf-8-sig")
+        body.decode("utf-8")
     except UnicodeDecodeError as fault:
         line = body.count(b"\n", 0, fault.start) + 1
-        raise UserError(
-            f"not UTF-8 (byte 0x{body[fault.start]:02X})", f"{path}:{line}", "save the file as UTF-8"
-        ) from fault
+        return UserError(f"not UTF-8 (byte 0x{body[fault.start]:02X})", f"{path}:{line}", "save the file as UTF-8")
+    return UserError("the file has changed while it was read", str(path), "leave it alone meanwhile")
 
 
-def _quoted(path: Path, delimiter: str) -> Iterator[Record]:
-    limit = csv.field_size_limit(LONGEST_FIELD)
-    line = 1
-    try:
-        reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True)
-        for fields in reader:
-            if len(fields) > 1 or any(field.strip() for field in fields):
-                yield line, fields
-            line = reader.line_num + 1
-    except csv.Error as fault:
-        remedy = "close each quote, and double the quote characters inside a quoted field"
-        raise UserError(
-            f"the quotes of the row that starts here do not match ({fault})", f"{path}:{line}", remedy
-        ) from fault
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _delimited(
+def delimited(
     path: Path,
     records: Iterable[Record],
     columns: Columns,
@@ -148,8 +171,9 @@ def _delimited(
     ragged: bool = False,
     trailing: bool = True,
 ) -> Table:
+    """The wanted columns of numbered records, of which the first is the header line unless `header` is given."""
     rows = iter(records)
-    found = list(header) or _header(path, rows)
+    found = list(header) or header_of(rows)
     names = resolve(str(path), found, columns)
     places = {role: found.index(name) for role, name in names.items()}
     cells: dict[Role, list[Any]] = {role: [] for role in names}
@@ -165,12 +189,13 @@ def _delimited(
             cells[role].append(fields[place])
         lines.append(line)
     if not lines:
-        raise _no_rows(path)
+        raise no_rows(path)
     return Table(str(path), names, cells, lines, {role: place + 1 for role, place in places.items()}, "line", left_out)
 
 
-def _header(path: Path, rows: Iterator[Record]) -> list[str]:
-    _, fields = next(rows)  # _text refuses files without a line
+def header_of(rows: Iterator[Record]) -> list[str]:
+    """The columns that the first record names."""
+    _, fields = next(rows)  # files without a line are refused when they are read
     return [field.strip() for field in fields]
 
 
@@ -196,5 +221,6 @@ def _wrong_width(path: Path, line: int, fields: list[str], found: list[str]) -> 
     return UserError(f"too {'few' if few else 'many'} fields: {fault}", f"{path}:{line}:{column}", remedy)
 
 
-def _no_rows(path: Path) -> UserError:
+def no_rows(path: Path) -> UserError:
+    """What is wrong with a file of a header line only."""
     return UserError("the file is empty: it has a header and no examples", str(path), "add examples")

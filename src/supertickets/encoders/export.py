@@ -1,4 +1,4 @@
-"""Pruned model -> a folder that `load` reads back: weights, config with the kept units, tokenizer, ticket."""
+"""Pruned model -> a folder that loads anywhere: weights, config, the modeling file, tokenizer, ticket, checksums."""
 
 from __future__ import annotations
 
@@ -7,17 +7,34 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from supertickets import storage
+from supertickets.encoders.checkpoints import CHECKSUMS_FILE
 from supertickets.encoders.loading import quiet
 from supertickets.encoders.pruning import kept_units
 from supertickets.errors import UserError
 from supertickets.tickets.ticket import Ticket
+
+CARD_FILE = "README.md"
 
 
 def save_ticket_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ticket: Ticket) -> None:
     """Write a pruned model's folder, whole or not at all; raises UserError for a model that is not pruned."""
     if kept_units(model) is None:
         raise UserError("this model is not pruned, so it is no ticket's model", str(folder), "prune it first")
-    with storage.atomic_folder(folder, if_exists="replace") as target, quiet():
-        model.save_pretrained(target)
-        tokenizer.save_pretrained(target)
+    with storage.atomic_folder(folder, if_exists="replace") as target:
+        write_model(target, model, tokenizer)
         ticket.save(target)
+        write_checksums(target)
+
+
+def write_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write what transformers loads: weights, config, tokenizer, and a pruned model's modeling file."""
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def write_checksums(folder: Path) -> None:
+    """List the checksum of every file in the folder, which `load` then compares; the model card may be edited."""
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    listed = {name: storage.sha256_file(folder / name) for name in files if name not in (CARD_FILE, CHECKSUMS_FILE)}
+    storage.write_json(folder / CHECKSUMS_FILE, listed)

@@ -8,17 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from supertickets import seeding
-from supertickets.encoders.checkpoints import config_of, resolve
+from supertickets.encoders.checkpoints import check_unchanged, config_of, resolve
 from supertickets.encoders.families import PRUNED_KEY
-from supertickets.encoders.pruning import shrink
+from supertickets.encoders.modeling_supertickets import HEADS
 from supertickets.errors import UserError
+
+CLASSIFIER = "ForSequenceClassification"
 
 
 def load(
@@ -31,25 +39,47 @@ def load(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """An encoder with a sequence-classification head, and its tokenizer.
 
-    `name` is an alias, a model folder (a super ticket's folder too: its model comes back pruned and
-    with its trained head) or a hub id. `classes` = 1 means regression; `labels` names the classes in
-    the model's config. The fresh head depends on `seed` alone, so every run of a seed starts from the
-    same weights. `head_dropout` applies before the task head. Raises UserError when there is no such
-    encoder or its family is unknown.
+    `name` is an alias, a model folder or a hub id. A pruned model comes back as small as it was saved,
+    and a pruned classifier (a super ticket) with its trained head. `classes` = 1 means regression;
+    `labels` names the classes in the model's config. The fresh head depends on `seed` alone, so every
+    run of a seed starts from the same weights. `head_dropout` applies before the task head. Raises
+    UserError when there is no such encoder, its family is unknown, or an exported folder was changed.
     """
     source = resolve(str(name))
-    model = _pruned(source) if _is_ticket_model(source) else _fresh(source, classes, labels, seed)
+    check_unchanged(source)
+    config = config_of(source)
+    trained = getattr(config, PRUNED_KEY, None) is not None and head_of(config) == CLASSIFIER
+    model = _as_saved(source, config, torch.float32) if trained else _fresh(source, config, classes, labels, seed)
     for module in head_modules(model):
         if isinstance(module, nn.Dropout):
             module.p = head_dropout
     return model, load_tokenizer(source)
 
 
+def load_pruned(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A pruned model's folder, with the head that it was saved with, and its tokenizer.
+
+    Raises UserError when the folder holds no pruned model, or not the files that were exported.
+    """
+    source = resolve(str(folder))
+    check_unchanged(source)
+    config = config_of(source)
+    if getattr(config, PRUNED_KEY, None) is None:
+        raise UserError("the model in this folder is not pruned", source, "give a ticket's model folder")
+    return _as_saved(source, config, "auto"), load_tokenizer(source)
+
+
+def head_of(config: PreTrainedConfig) -> str:
+    """The head that a model was saved with, as the end of a transformers class name: `Model` is none at all."""
+    name = (getattr(config, "architectures", None) or [""])[0]
+    return next((head for head in HEADS if name.endswith(head)), "Model")
+
+
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a resolved encoder."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as fault:
+    except (ImportError, OSError, ValueError) as fault:
         raise UserError(
             "this encoder's tokenizer cannot be loaded", source, "save it there with save_pretrained"
         ) from fault
@@ -71,8 +101,7 @@ def seeded(seed: int, purpose: str) -> Iterator[None]:
         yield
 
 
-def _fresh(source: str, classes: int, labels: Sequence[str], seed: int) -> PreTrainedModel:
-    config = config_of(source)
+def _fresh(source: str, config: PreTrainedConfig, classes: int, labels: Sequence[str], seed: int) -> PreTrainedModel:
     config.num_labels = classes
     if labels:
         config.id2label = dict(enumerate(labels))
@@ -112,25 +141,24 @@ def _check_encoder_is_whole(model: PreTrainedModel, found: dict[str, Any], sourc
         )
 
 
-def _is_ticket_model(source: str) -> bool:
-    return Path(source).is_dir() and getattr(config_of(source), PRUNED_KEY, None) is not None
-
-
-def _pruned(source: str) -> PreTrainedModel:
-    config = config_of(source)
-    kept = getattr(config, PRUNED_KEY)
-    delattr(config, PRUNED_KEY)
-    with torch.random.fork_rng():  # the random start, which the weights replace, is drawn from the caller's generator
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+def _as_saved(source: str, config: PreTrainedConfig, dtype: torch.dtype | str) -> PreTrainedModel:
+    """A pruned model with its own head; nothing in it may be filled up with random values."""
+    auto = getattr(transformers, f"AutoModel{head_of(config).removeprefix('Model')}")
+    found: dict[str, Any]
     try:
-        shrink(model, kept["heads"], [bool(keep) for keep in kept["ffn"]])
-        model.load_state_dict(load_file(Path(source) / "model.safetensors"))
-    # Units that someone edited fail as a look-up, other weights as a RuntimeError.
+        with torch.random.fork_rng(), quiet():  # what is drawn for weights that are then replaced
+            model, found = auto.from_pretrained(
+                source, config=config, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True
+            )
+        unfit = sorted(str(name) for kind in ("missing_keys", "mismatched_keys") for name in found[kind])
+        if unfit:
+            raise ValueError(f"{unfit[0]}; {len(unfit)} in all")
+    # Units that someone edited fail as a look-up, or as a value or shape that cannot be.
     except (LookupError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as fault:
         raise UserError(
             "the weights do not fit the units that config.json lists", source, "export the ticket again"
         ) from fault
-    model.eval()
+    assert isinstance(model, PreTrainedModel)
     return model
 
 

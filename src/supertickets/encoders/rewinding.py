@@ -9,8 +9,9 @@ from functools import cached_property
 import torch
 from transformers import PreTrainedModel
 
+from supertickets.config import FfnUnit
 from supertickets.encoders.families import family_of, structures_of
-from supertickets.encoders.pruning import kept_units, shrink
+from supertickets.encoders.pruning import keep, kept_units
 from supertickets.errors import UserError
 from supertickets.tickets.structures import Structures
 
@@ -47,10 +48,9 @@ class RewindPoint:
             digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
         return digest.hexdigest()
 
-    @property
-    def structures(self) -> Structures:
-        """The units of the model, without a copy of it."""
-        return structures_of(self._model)
+    def structures(self, ffn_units: FfnUnit = "sublayer") -> Structures:
+        """The units of the model, with whole FFN sublayers or single neurons, without a copy of it."""
+        return structures_of(self._model, ffn_units)
 
     def model(self) -> PreTrainedModel:
         """A fresh full model at the rewind point, independent of every other."""
@@ -64,7 +64,7 @@ class RewindPoint:
         source = self.model()
         kept = kept_units(model)
         if kept is not None:
-            shrink(source, *kept)
+            keep(source, *kept)
         try:
             model.load_state_dict(source.state_dict())
         except RuntimeError as fault:

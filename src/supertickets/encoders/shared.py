@@ -50,7 +50,9 @@ def save_shared(
         save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, target / WEIGHTS_FILE)
         body = {
             "format": FORMAT,
-            "tasks": {task: {"config": model.config.to_dict(), **about.get(task, {})} for task, model in models.items()},
+            "tasks": {
+                task: {"config": model.config.to_dict(), **about.get(task, {})} for task, model in models.items()
+            },
             "weights_sha256": storage.sha256_file(target / WEIGHTS_FILE),
             "masks_sha256": storage.write_arrays(target / MASKS_FILE, arrays),
         }

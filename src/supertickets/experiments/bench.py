@@ -24,7 +24,7 @@ from supertickets.learning.metrics import score as score_predictions
 from supertickets.learning.scoring import ORDERED, Batch
 from supertickets.learning.timing import device_name
 from supertickets.learning.training import train
-from supertickets.tickets.importance import Importance
+from supertickets.tickets.importance import Importance, Scale
 from supertickets.tickets.masks import Mask
 from supertickets.tickets.ticket import Ticket
 
@@ -71,8 +71,8 @@ class Bench:
         yield
         self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - start
 
-    def train(self, model: PreTrainedModel) -> None:
-        """Fine-tune `model` on the seed's training examples."""
+    def train(self, model: PreTrainedModel, teacher_logits: np.ndarray | None = None) -> None:
+        """Fine-tune `model` on the seed's training examples, and on the teacher's outputs for them if there are any."""
         with self.timed("training"):
             done = train(
                 model,
@@ -81,6 +81,7 @@ class Bench:
                 self._run.config.training,
                 seed=self._run.seed,
                 log_folder=self._sweep.run_folder(self._run) / "logs",
+                teacher_logits=teacher_logits,
             )
         self._trained_examples += done.examples
 
@@ -101,8 +102,16 @@ class Bench:
 
     def importance_of(self, tune: TuneRun) -> Importance:
         """The importance that the seed's tuned model left in its record."""
-        arrays = Record.load(self._sweep.run_folder(tune)).arrays
-        return Importance(self.rewind_point.structures, arrays["importance_heads"], arrays["importance_ffn"])
+        arrays, config = Record.load(self._sweep.run_folder(tune)).arrays, tune.config
+        structures = self.rewind_point.structures(config.units.ffn)
+        scale: Scale = "order" if config.scoring.rounds > 1 else "raw"
+        return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"], scale)
+
+    def teacher_logits(self, tune: TuneRun) -> np.ndarray | None:
+        """What the seed's tuned model gave for the training examples; None where tickets have no teacher."""
+        if tune.config.training.teacher == "none":
+            return None
+        return Record.load(self._sweep.run_folder(tune)).arrays["train_predictions"]
 
     def ticket(self, run: TicketRun, mask: Mask, importance: Importance) -> Ticket:
         """The mask with its rewind point and origin."""
@@ -120,8 +129,14 @@ class Bench:
     def result(
         self, model: PreTrainedModel, mask: Mask, *, importance: Importance | None = None, ticket: Ticket | None = None
     ) -> Result:
-        """Evaluate the trained model on both splits and put everything into one Record."""
+        """Evaluate the trained model on both splits and put everything into one Record.
+
+        A tuned model that is to teach also leaves its outputs for the training examples, in their order.
+        """
         arrays = _arrays(mask, importance)
+        if isinstance(self._run, TuneRun) and self._run.config.training.teacher == "full":
+            with self.timed("teaching"):
+                arrays["train_predictions"] = predict(model, self.splits.train, self._sweep.tokenizer)
         with self.timed("evaluation"):
             for split in ("selection", "report"):
                 examples = getattr(self.splits, split)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from supertickets import storage
 from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.export import save_ticket_model
 from supertickets.errors import UserError
+from supertickets.experiments.aiming import achieved
 from supertickets.experiments.layout import SPEED_FILE, SUPER_TICKET
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import TicketRun, TuneRun
 from supertickets.experiments.sweeps import perform
+from supertickets.experiments.targets import Target
 from supertickets.experiments.workspace import Workspace
 from supertickets.learning.timing import speedup
 from supertickets.tickets.ticket import TICKET_FILE
@@ -47,7 +50,8 @@ def deliver(folder: Path, run: TicketRun) -> None:
 
     On a CPU the same seed, machine, versions, code and threads give the same model: raises UserError
     when its report score is then not the recorded one. Elsewhere rounding differs, so the delivered
-    model's own seed and report score are written beside its speed.
+    model's own seed and report score are written beside its speed. So is what it costs of the full
+    model, where the sweep has a target.
     """
     sweep = Workspace.open(folder)
     result, recorded = perform(run, sweep), Record.load(sweep.run_folder(run))
@@ -65,8 +69,11 @@ def deliver(folder: Path, run: TicketRun) -> None:
     report = sweep.splits(run.seed).report
     batches = [batch for _, batch in EvaluationBatches(report, collator(sweep.tokenizer), TIMED_BATCH)]
     full = sweep.rewind_point(run.seed).model()
-    about = {"seed": run.seed, "report": delivered}
-    storage.write_json(folder / SPEED_FILE, asdict(speedup(full, result.model, batches)) | about)
+    timed, target = speedup(full, result.model, batches), Target.load(folder)
+    about: dict[str, Any] = asdict(timed) | {"seed": run.seed, "report": delivered}
+    if target is not None:
+        about["achieved"] = asdict(achieved(target, full, result.model, timed))
+    storage.write_json(folder / SPEED_FILE, about)
 
 
 def _circumstances(record: Record) -> list[object]:

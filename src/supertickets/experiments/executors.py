@@ -34,11 +34,10 @@ class InProcess(Executor):
 
 def executor(workers: int) -> Executor:
     """The executor for a number of workers, each with its share of this machine's cores as threads."""
-    threads = max(1, cores() // workers)
     if workers == 1:
-        limit_threads(threads)
+        use_share(workers)
         return InProcess()
-    return ProcessPoolExecutor(workers, mp_context=_Workers(), initializer=_start_worker, initargs=(threads,))
+    return ProcessPoolExecutor(workers, mp_context=_Workers(), initializer=_start_worker, initargs=(workers,))
 
 
 class _Worker(SpawnProcess):
@@ -62,13 +61,13 @@ class _Workers(SpawnContext):
     Process = _Worker
 
 
-def _start_worker(threads: int) -> None:
+def _start_worker(workers: int) -> None:
     """Give a worker its threads; end it at once on Ctrl-C, and when its parent is gone (it would wait for ever)."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     parent = parent_process()
     assert parent is not None
     Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
-    limit_threads(threads)
+    use_share(workers)
 
 
 def default_workers() -> int:
@@ -88,6 +87,11 @@ def check_workers(workers: int) -> int:
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def use_share(workers: int) -> None:
+    """Give this process the threads that each of so many workers has: its share of the cores."""
+    limit_threads(max(1, cores() // workers))
 
 
 def limit_threads(threads: int) -> None:

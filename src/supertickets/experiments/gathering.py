@@ -13,7 +13,6 @@ import numpy as np
 
 from supertickets import seeding, settings, storage
 from supertickets.config import Arm, ShareConfig
-from supertickets.conflicts import task_config
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, TASKS
 from supertickets.experiments.outcome import choose
@@ -65,7 +64,7 @@ class Gathering:
     def structures(self) -> Structures:
         """The units of the encoder that all tasks share."""
         sweep = next(iter(self.sweeps.values()))
-        return sweep.rewind_point(self.config.seeds[0]).structures
+        return sweep.rewind_point(self.config.seeds[0]).structures(sweep.config.units.ffn)
 
     def mask(self, task: str, arm: Arm, seed: int) -> Mask:
         """What a task keeps in an arm: all, its seed's super ticket, or a random ticket of exactly its size."""
@@ -77,7 +76,9 @@ class Gathering:
             return Mask.full(structures)
         if arm == "sharing":
             return ticket
-        return Mask.random(ticket, seeding.generator(seed, f"random ticket {task}"), min_heads=0)
+        return Mask.random(
+            ticket, seeding.generator(seed, f"random ticket {task}"), min_heads=0, multiple=self.config.units.multiple
+        )
 
     def runs(self) -> list[SharingRun]:
         """Every run of the experiment, arm by arm."""

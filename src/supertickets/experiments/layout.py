@@ -4,6 +4,7 @@ from __future__ import annotations
 
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
+TARGET_FILE = "target.json"
 SPEED_FILE = "speedup.json"
 OUTCOME_FILE = "outcome.json"
 REPORT_FILE = "report.html"

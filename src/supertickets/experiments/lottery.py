@@ -19,8 +19,17 @@ def tune_and_score(run: TuneRun, sweep: Workspace) -> Result:
     bench = Bench(run, sweep)
     model = bench.rewind_point.model()
     bench.train(model)
+    units, scoring = run.config.units, run.config.scoring
     with bench.timed("scoring"):
-        importance = score(model, bench.scoring_batches(), scorer=run.config.scoring.scorer, seed=run.seed)
+        importance = score(
+            model,
+            bench.scoring_batches(),
+            scorer=scoring.scorer,
+            seed=run.seed,
+            ffn_units=units.ffn,
+            rounds=scoring.rounds,
+            multiple=units.multiple,
+        )
     return bench.result(model, Mask.full(importance.structures), importance=importance)
 
 
@@ -30,9 +39,17 @@ def retrain(run: TicketRun, sweep: Workspace) -> Result:
     importance = bench.importance_of(run.tune)
     rng = seeding.generator(run.seed, "random ticket")
     options = run.config.tickets
-    mask = draw(run.kind, importance, run.sparsity, rng=rng, min_heads=options.min_heads, ranking=options.ranking)
+    mask = draw(
+        run.kind,
+        importance,
+        run.sparsity,
+        rng=rng,
+        min_heads=options.min_heads,
+        ranking=options.ranking,
+        multiple=run.config.units.multiple,
+    )
     model = prune(bench.rewind_point.model(), mask)
-    bench.train(model)
+    bench.train(model, teacher_logits=bench.teacher_logits(run.tune))
     return bench.result(model, mask, ticket=bench.ticket(run, mask, importance))
 
 

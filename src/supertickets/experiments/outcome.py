@@ -10,7 +10,9 @@ from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.records import Record
 from supertickets.experiments.statistics import Interval, Split, Summary, difference, summary
+from supertickets.experiments.targets import Achieved
 from supertickets.learning.speed import Speedup
+from supertickets.tickets.costs import MEASURES
 from supertickets.tickets.phases import Phases, Point, find_phases
 
 DEV_SELECTED = "dev-selected (paper protocol)"
@@ -55,6 +57,7 @@ class Outcome:
     """The result of one sweep; scores are shares of 1 on the report split, `difference` is ticket minus full model.
 
     `beats_full`: the super ticket scores above the full model on the selection split and on the report split.
+    `target`: the budget asked for and what the delivered model takes of it, where one was asked for and measured.
     """
 
     task: str
@@ -70,6 +73,7 @@ class Outcome:
     speedup: Speedup | None
     beats_full_on_selection: bool
     beats_full: bool
+    target: Achieved | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as plain values, for `outcome.json`."""
@@ -155,11 +159,17 @@ def _of_shared_seeds(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[Rec
     return [r for r in a if r.seed in shared], [r for r in b if r.seed in shared]
 
 
-def conclude(task: Task, records: Sequence[Record], encoder: str, speedup: Speedup | None = None) -> Outcome:
+def conclude(
+    task: Task,
+    records: Sequence[Record],
+    encoder: str,
+    speedup: Speedup | None = None,
+    target: Achieved | None = None,
+) -> Outcome:
     """Choose on the selection split, then report on the report split.
 
-    `encoder` is its name, `speedup` the super ticket's, where it was measured. Raises UserError while
-    no seed has both its full model and a winning ticket.
+    `encoder` is its name, `speedup` and `target` the super ticket's, where they were measured. Raises
+    UserError while no seed has both its full model and a winning ticket.
     """
     choice = choose(records)
     ticket, full = _of_shared_seeds(comparable(records)[choice.sparsity], full_models(records))
@@ -179,6 +189,7 @@ def conclude(task: Task, records: Sequence[Record], encoder: str, speedup: Speed
         speedup=speedup,
         beats_full_on_selection=ahead,
         beats_full=ahead and gain.value > 0,
+        target=target,
     )
 
 
@@ -192,7 +203,7 @@ def sentence(outcome: Outcome) -> str:
         f"keeps {100 * outcome.weights_all:.1f} % of the weights, scores {spread(outcome.ticket)} against "
         f"the full model's {spread(outcome.full)} ({interval}){fast}"
     )
-    return f"{_verdict(outcome)} {facts}{_caution(outcome)}."
+    return f"{_verdict(outcome)} {facts}{_caution(outcome)}{_budget(outcome.target)}."
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -210,6 +221,13 @@ def _caution(outcome: Outcome) -> str:
     """A gain that the interval does not tell from none is called that."""
     unsure = outcome.difference.value > 0 and outcome.difference.covers_zero
     return "; the interval includes zero" if unsure else ""
+
+
+def _budget(target: Achieved | None) -> str:
+    """What was asked for beside what was measured."""
+    if target is None:
+        return ""
+    return f"; asked for {target.asked:.3f} of the {MEASURES[target.measure]}, measured {target.found:.3f}"
 
 
 def signed(value: float) -> str:

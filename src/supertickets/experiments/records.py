@@ -46,7 +46,8 @@ class Record:
     `kind` is `full` for the tuned full model (which is also what its seed's tickets are compared
     with), else the ticket's kind. `arrays` holds, per split (`selection`, `report`),
     `<split>_predictions` (n, classes) or (n,) and `<split>_labels` (n,); tickets add `heads` (L, H)
-    and `ffn` (L, U) masks, tuned models add `importance_heads` and `importance_ffn` of the same shapes.
+    and `ffn` (L, U) masks, tuned models add `importance_heads` and `importance_ffn` of the same shapes,
+    and `train_predictions` of the seed's training examples where tickets learn from them.
     """
 
     name: str

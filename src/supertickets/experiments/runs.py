@@ -10,10 +10,10 @@ from typing import Any
 from supertickets.config import Arm, Config, Kind, ShareConfig
 from supertickets.conflicts import task_config
 
-# What shapes no run's result: the sweep's levels and kinds, so that it may grow without recomputing, logging, and
-# where data and encoder lie: what they hold does, and the sweep's folder keeps checksums of it.
-_SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "training.log_to"}
-_SHAPELESS |= {"data.folder", "data.train", "data.test", "encoder.name"}
+# What shapes no run's result: the sweep's levels (a target sets one) and kinds, so that it may grow without
+# recomputing, logging, and where data and encoder lie: what they hold does, and the folder keeps checksums of it.
+_SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "tickets.target"}
+_SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name"}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from supertickets.encoders.shared import described, is_shared, save_shared
+from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.layout import MODEL, RUNS
@@ -15,7 +16,6 @@ from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import SharingRun
 from supertickets.experiments.sweeps import result_of
-from supertickets.errors import UserError
 
 
 def share_missing(tasks: Gathering, pool: Executor, progress: Progress) -> list[Record]:

@@ -21,12 +21,13 @@ from supertickets.data.tasks import Task
 from supertickets.encoders.checkpoints import resolve
 from supertickets.encoders.families import longest_input, structures_of
 from supertickets.encoders.loading import load, load_tokenizer
+from supertickets.encoders.pruning import kept_units
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, RUNS, TICKETS
-from supertickets.experiments.runs import Run, settings_of
+from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, RUNS, TARGET_FILE, TICKETS
+from supertickets.experiments.runs import Run, TaskRun, settings_of
 from supertickets.learning.training import resolved_precision
-from supertickets.tickets.drawing import check_min_heads
+from supertickets.tickets.drawing import check_min_heads, check_rounds
 from supertickets.tickets.structures import Structures
 
 
@@ -59,8 +60,12 @@ class Inputs:
     def read(cls, config: Config) -> Inputs:
         """Read all of it and write nothing; raises UserError for whatever would fail later."""
         model, tokenizer = load(resolve(config.encoder.name))
-        structures = structures_of(model)
+        if kept_units(model) is not None:
+            what, do = "this model is pruned already", "start from the full pretrained model"
+            raise UserError(what, config.encoder.name, do)
+        structures = structures_of(model, config.units.ffn)
         check_min_heads(config.tickets.min_heads, structures)
+        check_rounds(config.scoring.rounds, structures)
         loaded = files.read(config.data)
         limits = {"train": config.data.train_examples, "report": config.data.report_examples}
         examples = {split: _cut(getattr(loaded, split), limit, loaded.task) for split, limit in limits.items()}
@@ -152,7 +157,7 @@ class Workspace:
         )
         return RewindPoint.of(model)
 
-    def run_folder(self, run: Run) -> Path:
+    def run_folder(self, run: Run | TaskRun) -> Path:
         """Where the run's record lies."""
         return self.folder / RUNS / run.name
 
@@ -188,7 +193,7 @@ def check_not_a_strangers(folder: Path) -> None:
     """Raise UserError for a folder with files that no sweep made; a preparation that failed leaves cache and lock."""
     if (folder / CONFIG_FILE).exists():
         return
-    own = {DATA_FILE, storage.LOCK_FILE, storage.HOLDER_FILE}
+    own = {DATA_FILE, TARGET_FILE, storage.LOCK_FILE, storage.HOLDER_FILE}
     own |= {CACHE} if all((path / KEY_FILE).is_file() for path in (folder / CACHE).glob("[!.]*")) else set()
     found = [path for path in folder.glob("*") if not path.name.endswith(storage.PARTIAL)]
     others = sorted(path.name for path in found if path.name not in own)

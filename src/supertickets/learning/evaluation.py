@@ -9,10 +9,11 @@ from jaxtyping import Float
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from supertickets.data.batching import EvaluationBatches, collator
+from supertickets.encoders.onnx import OnnxModel
 
 
 def predict(
-    model: PreTrainedModel, examples: Dataset, tokenizer: PreTrainedTokenizerBase, *, batch_size: int = 64
+    model: PreTrainedModel | OnnxModel, examples: Dataset, tokenizer: PreTrainedTokenizerBase, *, batch_size: int = 64
 ) -> Float[np.ndarray, "n *C"]:
     """Logits (n, classes) of every example, or values (n,) where the head has one output; fp32, no dropout.
 

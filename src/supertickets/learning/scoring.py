@@ -1,87 +1,94 @@
-"""(tuned model, batches) -> Importance: how much the loss depends on each head and each FFN sublayer."""
+"""(tuned model, batches) -> Importance: how much the loss, or the output, depends on each head and FFN unit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from supertickets import seeding
-from supertickets.config import ScorerName
-from supertickets.encoders.families import family_of, head_count, layers_of, part, structures_of
+from supertickets.config import FfnUnit, ScorerName
+from supertickets.encoders.families import structures_of
 from supertickets.encoders.gating import Gating, open_gates
+from supertickets.encoders.pruning import kept_units
 from supertickets.errors import UserError
+from supertickets.learning.divergence import divergence
+from supertickets.learning.iterative import in_rounds
+from supertickets.learning.magnitude import magnitude
+from supertickets.learning.tally import Batch as Batch
+from supertickets.learning.tally import Tally, on_device
 from supertickets.tickets.importance import Importance
+from supertickets.tickets.structures import Structures
 
-Batch = Mapping[str, Tensor]
-Scorer = Callable[[PreTrainedModel, Iterable[Batch], int], Importance]
+Scorer = Callable[[PreTrainedModel, Iterable[Batch], Structures, int], Importance]
 
 
 def score(
-    model: PreTrainedModel, dataloader: Iterable[Batch], *, scorer: ScorerName | Scorer = "as_described", seed: int = 0
+    model: PreTrainedModel,
+    dataloader: Iterable[Batch],
+    *,
+    scorer: ScorerName | Scorer = "as_described",
+    seed: int = 0,
+    ffn_units: FfnUnit = "sublayer",
+    rounds: int = 1,
+    multiple: int = 8,
 ) -> Importance:
-    """Importance of every head (L, H) and FFN sublayer (L, 1) of a tuned model, raw (not normalised).
+    """Importance of every head (L, H) and FFN sublayer (L, 1), or neuron (L, U), of a tuned model.
 
     Batches are mappings of tensors with labels, as any `AutoModelFor...` head takes them. The model
-    is scored in evaluation mode, without dropout, and is left as it was. `scorer` is a name of the
-    table SCORERS, or a function of your own: (model, batches, seed) -> Importance. Raises UserError
-    when there is no batch, or no labels. Paper: section 3, importance score.
+    is scored in evaluation mode, without dropout, and is left as it was; units that a pruned model
+    lacks score 0. `scorer` is a name of the table SCORERS, or a function of your own: (model,
+    batches, structures to fill, seed) -> Importance. One round gives raw scores (not normalised).
+    More give the order of dropping of iterative pruning: each drops its share of the units, neurons
+    in blocks of `multiple`, and scores what is left again; batches are then kept in memory.
+    Raises UserError when there is no batch, no labels that the scorer needs, or more rounds than
+    units. Paper: section 3, importance score.
     """
-    structures_of(model)  # refuses unknown families and pruned models before any work
+    structures = structures_of(model, ffn_units)
+    chosen = SCORERS[scorer] if isinstance(scorer, str) else scorer
     with _frozen(model):
-        return (SCORERS[scorer] if isinstance(scorer, str) else scorer)(model, dataloader, seed)
+        if rounds == 1:
+            return chosen(model, dataloader, structures, seed)
+        batches = list(dataloader)
+        return in_rounds(model, lambda: chosen(model, batches, structures, seed), structures, rounds, multiple)
 
 
-def as_described(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Importance:
+def as_described(model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, seed: int) -> Importance:
     """E_x |dL(x) / d gate|: the paper's text. Equal for any batch size and order."""
-    return _mean_over_examples(model, batches, torch.abs)
+    return _mean_over_examples(model, batches, structures, torch.abs)
 
 
-def taylor(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Importance:
+def taylor(model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, seed: int) -> Importance:
     """E_x (dL(x) / d gate)^2: the squared first-order Taylor score."""
-    return _mean_over_examples(model, batches, torch.square)
+    return _mean_over_examples(model, batches, structures, torch.square)
 
 
-def as_released(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Importance:
+def as_released(model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, seed: int) -> Importance:
     """The 2021 code: per-token absolute values of the batch-mean loss, gradients never reset.
 
     After N batches the score is 1/N sum_k (N - k + 1) g_k, so it depends on batch size and order;
     kept to compare with published numbers, not to be used.
     """
-    prefix, total, count = _zeros(model), _zeros(model), 0
-    for batch in _on_device(model, batches):
+    prefix, total = Tally(model, structures), Tally(model, structures)
+    for batch in on_device(model, batches):
         ids = batch["input_ids"].flatten(0, -2)
-        heads, ffn = _gate_gradients(model, batch, ids.shape, torch.ones((), device=ids.device))
-        prefix = [old + new.abs().sum((0, 1)) for old, new in zip(prefix, (heads, ffn), strict=True)]
-        total = [old + new for old, new in zip(total, prefix, strict=True)]
-        count += 1
-    return _importance(model, total, count)
+        heads, ffn = _gate_gradients(model, batch, ids.shape, torch.ones((), device=ids.device), structures)
+        prefix.add(heads.abs().sum((0, 1)), ffn.abs().sum((0, 1)), 1)
+        total.add(prefix.heads, prefix.ffn, 1)
+    return total.mean()
 
 
-def magnitude(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Importance:
-    """Euclidean norm of the weights that each unit holds, biases included; looks at no data."""
-    family, heads, ffn = family_of(model.config.model_type), [], []
-    for layer in layers_of(model):
-        rows = [part(layer, path) for path in (family.query, family.key, family.value)]
-        squares = sum(_by_head(model, weight) for linear in rows for weight in linear.parameters())
-        output = part(layer, family.output)
-        assert isinstance(output, nn.Linear)
-        heads.append(squares + _by_head(model, output.weight.T))
-        both = (part(layer, family.ffn_in), part(layer, family.ffn_out))
-        ffn.append(torch.stack([w.square().sum() for linear in both for w in linear.parameters()]).sum(0, keepdim=True))
-    return _importance(model, [torch.stack(heads).sqrt(), torch.stack(ffn).sqrt()], 1)
-
-
-def random(model: PreTrainedModel, batches: Iterable[Batch], seed: int) -> Importance:
+def random(model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, seed: int) -> Importance:
     """Uniform scores from the seed: the control that any scorer must beat."""
-    structures = structures_of(model)
     rng = seeding.generator(seed, "random importance")
-    return Importance(structures, rng.random(structures.heads.shape), rng.random(structures.ffn.shape))
+    heads, ffn = rng.random(structures.heads.shape), rng.random(structures.ffn.shape)
+    present = _present(model, structures)
+    return Importance(structures, heads * present[0], ffn * present[1])
 
 
 # Scorers whose result depends on the order of batches: they get the examples in the order of the file, as in 2021.
@@ -91,39 +98,39 @@ SCORERS: dict[ScorerName, Scorer] = {
     "as_described": as_described,
     "as_released": as_released,
     "taylor": taylor,
+    "divergence": divergence,
     "magnitude": magnitude,
     "random": random,
 }
 
 
 def _mean_over_examples(
-    model: PreTrainedModel, batches: Iterable[Batch], size: Callable[[Tensor], Tensor]
+    model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, size: Callable[[Tensor], Tensor]
 ) -> Importance:
     """Mean over examples of `size` of each example's own gate gradients, one backward pass per batch."""
-    total, count = _zeros(model), 0
-    for batch in _on_device(model, batches):
+    tally = Tally(model, structures)
+    for batch in on_device(model, batches):
         items = _labelled_items(batch)
-        heads, ffn = _gate_gradients(model, batch, items.shape, items.sum())
+        heads, ffn = _gate_gradients(model, batch, items.shape, items.sum(), structures)
         # The sum of all items' losses was differentiated; an example's loss is the mean over its own.
         shares = items.clamp(min=1)[:, None, None]
-        total = [old + size(new / shares).sum(0) for old, new in zip(total, (heads, ffn), strict=True)]
-        count += len(items)
-    return _importance(model, total, count)
+        tally.add(size(heads / shares).sum(0), size(ffn / shares).sum(0), len(items))
+    return tally.mean()
 
 
 def _gate_gradients(
-    model: PreTrainedModel, batch: Batch, per: tuple[int, ...], scale: Tensor
-) -> tuple[Float[Tensor, "*per L H"], Float[Tensor, "*per L 1"]]:
+    model: PreTrainedModel, batch: Batch, per: tuple[int, ...], scale: Tensor, structures: Structures
+) -> tuple[Float[Tensor, "*per L H"], Float[Tensor, "*per L U"]]:
     """d(scale x loss) / d gate for gates with leading dimensions `per`; one forward and one backward pass."""
-    heads, ffn = open_gates(model, *per)
-    with Gating(model, heads, ffn):
+    gates = open_gates(model, *per, ffn_units=structures.ffn_units)
+    with Gating(model, *gates):
         loss = model(**batch).loss
     if loss is None:
         raise UserError(
             "the batches carry no labels", "score(model, dataloader)", "add the labels the model's head takes"
         )
-    gradients = torch.autograd.grad(loss * scale, (heads, ffn))
-    return gradients[0], gradients[1]
+    heads, ffn = torch.autograd.grad(loss * scale, gates, materialize_grads=True)  # a pruned model may lack all FFNs
+    return heads, ffn
 
 
 def _labelled_items(batch: Batch) -> Int[Tensor, " B"]:
@@ -154,24 +161,15 @@ def _frozen(model: PreTrainedModel) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def _on_device(model: PreTrainedModel, batches: Iterable[Batch]) -> Iterator[Batch]:
-    for batch in batches:
-        yield {name: value.to(model.device) for name, value in batch.items()}
-
-
-def _zeros(model: PreTrainedModel) -> list[Tensor]:
-    layers = len(layers_of(model))
-    return [torch.zeros(layers, head_count(model), device=model.device), torch.zeros(layers, 1, device=model.device)]
-
-
-def _by_head(model: PreTrainedModel, weight: Tensor) -> Float[Tensor, " H"]:
-    """Sum of squares of the rows (or bias entries) of each head."""
-    return weight.square().reshape(head_count(model), -1).sum(1)
-
-
-def _importance(model: PreTrainedModel, totals: Sequence[Tensor], count: int) -> Importance:
-    """Sums over heads (L, H) and FFN sublayers (L, 1), divided by how many were added."""
-    if count == 0:
-        raise UserError("there is nothing to score on: no batch came", "score(model, dataloader)", "give at least one")
-    heads, ffn = (np.asarray((total / count).detach().cpu(), dtype=np.float64) for total in totals)
-    return Importance(structures_of(model), heads, ffn)
+def _present(model: PreTrainedModel, structures: Structures) -> tuple[Bool[np.ndarray, "L H"], Bool[np.ndarray, "L U"]]:
+    """Which of its original units a model has: all, unless it is pruned."""
+    heads, ffn = np.ones(structures.heads.shape, np.bool_), np.ones(structures.ffn.shape, np.bool_)
+    kept = kept_units(model)
+    if kept is not None:
+        for layer, (kept_heads, neurons) in enumerate(zip(*kept, strict=True)):
+            heads[layer], heads[layer, kept_heads] = False, True
+            if neurons is None:
+                ffn[layer] = False
+            elif structures.ffn_units == "neuron":
+                ffn[layer], ffn[layer, neurons] = False, True
+    return heads, ffn

@@ -1,4 +1,4 @@
-"""Speedup: how many times as fast one model runs as another, and under which conditions. No torch."""
+"""Speedup and Timings: how fast models run, and under which conditions. No torch."""
 
 from __future__ import annotations
 
@@ -24,3 +24,26 @@ class Speedup:
     def from_dict(cls, values: Mapping[str, Any]) -> Speedup:
         """From plain values, of which others than the fields are left alone."""
         return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Seconds that a model with so many heads and FFN units takes: median and 10th to 90th percentile of rounds."""
+
+    heads: int
+    ffn: int
+    median: float
+    p10: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Models timed in turn on one batch of texts of equal length."""
+
+    models: tuple[Timed, ...]
+    rounds: int
+    threads: int
+    batch_size: int
+    length: int
+    device: str

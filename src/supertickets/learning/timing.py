@@ -1,4 +1,4 @@
-"""How much faster a pruned model runs, measured as a user would meet it: batches of their own text."""
+"""How fast models run, in turns; a pruned model's speed as a user would meet it: on batches of their own text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from transformers import PreTrainedModel
 
 from supertickets.learning.scoring import Batch
@@ -16,18 +17,26 @@ from supertickets.learning.speed import Speedup
 def speedup(full: PreTrainedModel, pruned: PreTrainedModel, batches: Sequence[Batch], *, pairs: int = 15) -> Speedup:
     """Time both models on one batch of middle length, on the pruned model's device.
 
-    They take turns, pair by pair, so that a noisy machine hits both alike.
+    They take turns, pair by pair (`interleaved`).
     """
     device, middle = pruned.device, batches[len(batches) // 2]
     full = full.to(device)  # type: ignore[arg-type]
     batch = {name: value.to(device) for name, value in middle.items() if name != "labels"}
-    for model in (full, pruned):
-        _seconds(model, batch)  # warm-up
-    ratios = [_seconds(full, batch) / _seconds(pruned, batch) for _ in range(pairs)]
+    ratios = np.divide(*interleaved([full, pruned], batch, pairs).T)
     low, median, high = np.percentile(ratios, [10, 50, 90])
     size, length = batch["input_ids"].shape
     threads = torch.get_num_threads()
     return Speedup(float(median), float(low), float(high), pairs, threads, size, length, device_name(pruned))
+
+
+def interleaved(models: Sequence[PreTrainedModel], batch: Batch, rounds: int) -> Float[np.ndarray, "R M"]:
+    """Seconds of each model on the batch in each round, after a warm-up of each.
+
+    They take turns, so that a noisy machine hits all alike.
+    """
+    for model in models:
+        _seconds(model, batch)
+    return np.array([[_seconds(model, batch) for model in models] for _ in range(rounds)])
 
 
 def _seconds(model: PreTrainedModel, batch: Batch) -> float:

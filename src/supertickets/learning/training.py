@@ -24,6 +24,7 @@ from supertickets.config import TrainingConfig
 from supertickets.data.batching import collator
 from supertickets.data.sampling import LengthBuckets
 from supertickets.errors import UserError
+from supertickets.learning.distilling import TEACHER_COLUMN, TaughtExamples, distilled
 from supertickets.learning.optimisers import OPTIMISERS
 
 
@@ -44,12 +45,16 @@ def train(
     *,
     seed: int,
     log_folder: Path | None = None,
+    teacher_logits: np.ndarray | None = None,
 ) -> Trained:
     """Fine-tune `model` in place on tokenised examples.
 
     Batch order and dropout depend on `seed` alone, and the batch order not on the model, so a full
-    model and its tickets see the same batches. Logs that `config.log_to` asks for go to
-    `log_folder`; raises UserError when a tracker's package is not installed.
+    model and its tickets see the same batches. With `teacher_logits` (n, classes), or (n,) for one
+    output, in the order of the examples, the model also learns to give what the teacher gave:
+    `config.teacher_weight` is that term's share of the loss, `config.temperature` softens both.
+    Logs that `config.log_to` asks for go to `log_folder`. Raises UserError when a tracker's package
+    is not installed, or the teacher's rows or classes are not the examples' and the model's.
     """
     _check_trackers(config)
     with tempfile.TemporaryDirectory() as scratch, generators_kept():
@@ -59,6 +64,7 @@ def train(
             train_dataset=examples,
             data_collator=collator(tokenizer),
             training_config=config,
+            teacher_logits=teacher_logits,
         )
         trainer.remove_callback(PrinterCallback)  # the sweep has one line a run
         with warnings.catch_warnings():
@@ -71,16 +77,34 @@ def train(
 
 
 class TicketTrainer(Trainer):
-    """transformers' Trainer with length-bucketed, reshuffled batches and the table of optimisers."""
+    """transformers' Trainer with length-bucketed, reshuffled batches, the table of optimisers, and a teacher's term."""
 
-    def __init__(self, *, training_config: TrainingConfig, **arguments: Any) -> None:
+    def __init__(
+        self, *, training_config: TrainingConfig, teacher_logits: np.ndarray | None = None, **arguments: Any
+    ) -> None:
         self._training_config = training_config
-        self._examples = arguments["train_dataset"]  # the Trainer drops columns that no model takes: the lengths
+        self._examples = examples = arguments["train_dataset"]  # the Trainer drops columns that no model takes: lengths
+        if teacher_logits is not None:
+            classes = int(arguments["model"].config.num_labels)
+            arguments["train_dataset"] = TaughtExamples(examples, teacher_logits, classes)
         super().__init__(**arguments)
+        # Heads take the number of items and ignore it, so the mean over accumulated batches is the Trainer's to form.
+        self.loss_is_scaled_for_ga = False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         order = seeding.derive(self.args.seed, "batch order")
         return LengthBuckets(list(self._examples["length"]), self.args.train_batch_size, order)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The model's own loss; with a teacher, the weighted mean of it and the teacher's term, scaled alike."""
+        teacher = inputs.pop(TEACHER_COLUMN, None)
+        if teacher is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss = distilled(loss, outputs, teacher, self._training_config)
+        return (loss, outputs) if return_outputs else loss
 
     def create_optimizer(self, model: Any = None) -> Optimizer:
         """The config's optimiser; biases and layer norms do not decay."""
@@ -155,5 +179,5 @@ def arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path 
         report_to=list(config.log_to) or "none",
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
-        label_names=["labels"],
+        label_names=["labels", TEACHER_COLUMN],  # kept, though no forward pass takes the second
     )

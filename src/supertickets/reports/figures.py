@@ -56,11 +56,12 @@ def phase_spans(choice: Choice) -> list[tuple[str, float, float]]:
     return spans
 
 
-def units(table: pd.DataFrame, shown: float) -> go.Figure:
+def units(table: pd.DataFrame, shown: float, colour: str) -> go.Figure:
     """Heat map of one level's units, `shown` at first; one trace a level, so that the page can switch between them.
 
     `table` is `tables.units`. A square's size is the share of seeds that keep the unit (a dot: none does), its
-    colour the importance. FFN units stand in the last column.
+    colour the importance, which `colour` names. FFN units stand in the last column; a layer's neurons are one
+    grey square, its size the share of them that is kept.
     """
     layers, heads = int(table["layer"].max()), int(table.loc[table["unit"] == "head", "index"].max())
     ticks = [*range(1, heads + 1), heads + 2]
@@ -69,7 +70,7 @@ def units(table: pd.DataFrame, shown: float) -> go.Figure:
             144 + 30 * layers,
             showlegend=False,
             margin={"l": 48, "r": 12, "t": 12, "b": 132},
-            coloraxis=_importance_axis(table, below=68 / (30 * layers)),
+            coloraxis=_importance_axis(table, colour, below=68 / (30 * layers)),
             xaxis={
                 "tickvals": ticks,
                 "ticktext": [*(str(t) for t in ticks[:-1]), "FFN"],
@@ -236,7 +237,7 @@ def _mark_choices(figure: go.Figure, levels: pd.DataFrame, outcome: Outcome) -> 
         )
 
 
-def _importance_axis(table: pd.DataFrame, below: float) -> dict[str, object]:
+def _importance_axis(table: pd.DataFrame, title: str, below: float) -> dict[str, object]:
     top = table["importance"].max()
     return {
         "colorscale": [list(stop) for stop in IMPORTANCE_SCALE],
@@ -251,7 +252,7 @@ def _importance_axis(table: pd.DataFrame, below: float) -> dict[str, object]:
             "len": 0.7,
             "nticks": 4,
             "outlinewidth": 0,
-            "title": {"text": "importance, normalised", "side": "top", "font": {"size": 13}},
+            "title": {"text": title, "side": "top", "font": {"size": 13}},
             "tickfont": {"size": 12},
         },
     }
@@ -259,9 +260,6 @@ def _importance_axis(table: pd.DataFrame, below: float) -> dict[str, object]:
 
 def _unit_trace(rows: pd.DataFrame, heads: int, largest: int, visible: bool) -> go.Scatter:
     column = rows["index"].where(rows["unit"] == "head", heads + 2)
-    name = rows["unit"].map({"head": "head ", "ffn": "FFN"}) + rows["index"].astype(str).where(
-        rows["unit"] == "head", ""
-    )
     dropped = rows["kept"] == 0
     return go.Scatter(
         x=list(column),
@@ -271,15 +269,28 @@ def _unit_trace(rows: pd.DataFrame, heads: int, largest: int, visible: bool) -> 
         marker={
             "symbol": ["circle-open" if d else "square" for d in dropped],
             "size": [5 if d else largest * (0.35 + 0.65 * k) for d, k in zip(dropped, rows["kept"], strict=True)],
-            "color": [float(v) if pd.notna(v) else 0.0 for v in rows["importance"]],
+            "color": [_colour(*cell) for cell in zip(rows["unit"], rows["importance"], strict=True)],
             "coloraxis": "coloraxis",
             "opacity": 1,
             "line": {"width": [1 if d else 0 for d in dropped], "color": FAINT},
         },
         customdata=[
-            [n, round(k * s), s, "not scored" if pd.isna(v) else f"{v:.3f}"]
-            for n, k, s, v in zip(name, rows["kept"], rows["seeds"], rows["importance"], strict=True)
+            _told(*cell)
+            for cell in zip(*(rows[name] for name in ("unit", "index", "kept", "seeds", "importance")), strict=True)
         ],
-        hovertemplate="layer %{y}, %{customdata[0]}<br>kept by %{customdata[1]} of %{customdata[2]} seeds"
-        "<br>importance %{customdata[3]}<extra></extra>",
+        hovertemplate="layer %{y}, %{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     )
+
+
+def _colour(unit: str, importance: float) -> float | str:
+    """A place on the scale of importance; neurons have none, and are grey."""
+    return FAINT if unit == "neurons" else float(importance) if pd.notna(importance) else 0.0
+
+
+def _told(unit: str, index: int, kept: float, seeds: int, importance: float) -> list[str]:
+    """What is told of a unit under the pointer: its name, and what became of it."""
+    if unit == "neurons":
+        return ["FFN neurons", f"{100 * kept:.1f} % kept, mean over {seeds} seed{'s' if seeds != 1 else ''}"]
+    scored = "not scored" if pd.isna(importance) else f"{importance:.3f}"
+    name = f"head {index}" if unit == "head" else "FFN"
+    return [name, f"kept by {round(kept * seeds)} of {seeds} seeds<br>importance {scored}"]

@@ -13,6 +13,7 @@ from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import Record
+from supertickets.experiments.targets import Achieved
 from supertickets.learning.speed import Speedup
 from supertickets.reports import tables
 
@@ -45,6 +46,7 @@ def gather(
     data: Mapping[str, Any],
     records: Sequence[Record],
     speedup: Speedup | None = None,
+    target: Achieved | None = None,
     resamples: int = 2000,
 ) -> Findings:
     """Work out every table, the choice and the outcome from the records that the config plans."""
@@ -60,7 +62,7 @@ def gather(
         missing=tuple(name for name in planned if name not in done),
         unplanned=tuple(record.name for record in records if record.name not in done),
         choice=choose(counted) if ready else None,
-        outcome=conclude(task, counted, config.encoder.name, speedup) if ready else None,
+        outcome=conclude(task, counted, config.encoder.name, speedup, target) if ready else None,
         levels=tables.levels(task, counted, resamples),
         agreement=tables.agreement(counted),
         units=tables.units(counted),

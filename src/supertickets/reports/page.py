@@ -16,6 +16,7 @@ from supertickets import settings, storage
 from supertickets.experiments.outcome import sentence
 from supertickets.reports import figures, prose, rows
 from supertickets.reports.findings import Findings
+from supertickets.reports.style import FFN_NAMES
 
 REPORT_FILE = "report.html"
 
@@ -66,7 +67,9 @@ def _figures(findings: Findings) -> dict[str, Any]:
         shown = float(units["sparsity"].iloc[0])
     return {
         "curve": embedded(figures.curve(levels, findings.outcome, findings.choice)) if drawable else None,
-        "units": embedded(figures.units(units, shown)) if shown is not None else None,
+        "units": embedded(figures.units(units, shown, prose.importance_name(findings))) if shown is not None else None,
+        "units_caption": prose.units_caption(findings),
+        "ffn_name": FFN_NAMES[findings.config.units.ffn],
         "unit_levels": rows.unit_levels(findings, shown),
         "agreement": embedded(figures.agreement(agreement)) if len(agreement) else None,
         "phases": prose.phases(findings),
@@ -75,7 +78,7 @@ def _figures(findings: Findings) -> dict[str, Any]:
 
 def _tables(findings: Findings) -> dict[str, Any]:
     return {
-        "columns": rows.columns(findings.task),
+        "columns": rows.columns(findings),
         "rows": rows.level_rows(findings),
         "protocol_text": prose.protocol(findings.outcome) if findings.outcome else None,
         "metric_text": prose.metrics(findings.task),

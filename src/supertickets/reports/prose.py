@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from supertickets.config import Teacher
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import DEV_SELECTED, Outcome, signed, spread
 from supertickets.experiments.statistics import INTERVAL_METHOD, Interval
 from supertickets.learning.speed import Speedup
 from supertickets.reports.findings import Findings
-from supertickets.reports.style import KINDS
+from supertickets.reports.style import FFN_NAMES, KINDS
+from supertickets.tickets.costs import MEASURES
 from supertickets.tickets.phases import PHASE_DEFINITIONS
 
 
@@ -38,6 +40,10 @@ def tiles(outcome: Outcome) -> list[dict[str, Any]]:
         made.append(
             _tile("Winning minus random", signed(control.difference.value), interval(control.difference), where)
         )
+    if outcome.target is not None:
+        target = outcome.target
+        share = f"{100 * target.found:.1f} %"
+        made.append(_tile(f"Budget, {MEASURES[target.measure]}", share, f"asked for {100 * target.asked:.1f} %"))
     if speedup is not None:
         made.append(_tile("Speed", f"× {speedup.median:.2f}", *_speed_lines(speedup)))
     return made
@@ -112,8 +118,8 @@ def terms(findings: Findings) -> list[tuple[str, str]]:
             "The level with the highest score on the report split, reported on that same split: how the paper’s recipe "
             "picks. Of several noisy levels the best looks better than it is.",
         ),
-        ("Winning, random, losing", _KINDS_TEXT),
-        ("Level", "Share of the attention heads, and of the FFN units, that the ticket drops."),
+        ("Winning, random, losing", _KINDS_TEXT + _TEACHERS[findings.config.training.teacher]),
+        ("Level", _level(findings)),
         (
             "Weights",
             "Counted from the shapes, biases included; “all” adds the embeddings, and leaves out the task head.",
@@ -124,8 +130,42 @@ def terms(findings: Findings) -> list[tuple[str, str]]:
 _KINDS_TEXT = (
     "Winning tickets keep the units that matter most to the tuned model, losing tickets those that matter least; "
     "random tickets are drawn without replacement and have exactly the winning ticket’s numbers of heads and FFN "
-    "units. Each is rewound to the pretrained weights and trained anew."
+    "units. Each is rewound to the pretrained weights and trained anew"
 )
+_TEACHERS: dict[Teacher, str] = {
+    "none": ".",
+    "full": ", on the labels and on the outputs of its seed’s tuned full model for the training examples.",
+}
+
+
+def _level(findings: Findings) -> str:
+    units = findings.config.units
+    text = f"Share of the attention heads, and of the {FFN_NAMES[units.ffn]}, that the ticket drops"
+    if units.ffn == "neuron" and units.multiple > 1:
+        text += f"; neurons in blocks of {units.multiple}, as far as these divide a layer"
+    return f"{text}."
+
+
+def importance_name(findings: Findings) -> str:
+    """What the colours of the heat map are."""
+    rounds = findings.config.scoring.rounds
+    return "importance, normalised" if rounds == 1 else f"rounds of scoring outlived, of {rounds}"
+
+
+def units_caption(findings: Findings) -> str:
+    """How to read the heat map."""
+    scored = "importance, mean over seeds; heads relative to their layer, FFNs to all layers"
+    if findings.config.scoring.rounds > 1:
+        scored = (
+            f"how many of the {findings.config.scoring.rounds} rounds of scoring the unit outlived, plus half its "
+            "normalised importance in the last of them; mean over seeds"
+        )
+    elif findings.config.units.ffn == "neuron":
+        scored = "importance of heads relative to their layer, mean over seeds"
+    text = f"Colour: {scored}. Size of a square: share of the seeds whose ticket keeps the unit; a dot: none does."
+    if findings.config.units.ffn == "neuron":
+        text += " Grey squares: share of the layer’s FFN neurons that is kept, mean over seeds."
+    return text
 
 
 def origin(findings: Findings) -> list[tuple[str, str]]:

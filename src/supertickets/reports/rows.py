@@ -13,7 +13,7 @@ import pandas as pd
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import DEV_SELECTED, signed
 from supertickets.reports.findings import Findings
-from supertickets.reports.style import KINDS
+from supertickets.reports.style import FFN_NAMES, KINDS
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ class Row:
     css: str = ""
 
 
-def columns(task: Task) -> list[Column]:
+def columns(findings: Findings) -> list[Column]:
     """The headings of the table of levels; a task of several metrics has a column for each."""
+    task = findings.task
     named = [Column(name) for name in task.metrics] if len(task.metrics) > 1 else []
     return [
         Column("Kind", text=True),
@@ -58,7 +59,7 @@ def columns(task: Task) -> list[Column]:
         Column("Encoder\u00a0%"),
         Column("All\u00a0%"),
         Column("Heads"),
-        Column("FFNs"),
+        Column(FFN_NAMES[findings.config.units.ffn]),
         Column("Seeds"),
     ]
 
@@ -136,8 +137,12 @@ def unit_levels(findings: Findings, shown: float | None) -> list[dict[str, Any]]
     """The levels that the heat map can show, and the sentence about each."""
     made = []
     for sparsity, rows in findings.units.groupby("sparsity"):
-        heads, ffn = (rows.loc[rows["unit"] == unit, "kept"] for unit in ("head", "ffn"))
-        kept = f"{heads.sum():.4g} of {len(heads)} heads and {ffn.sum():.4g} of {len(ffn)} FFNs are kept"
+        is_head, name = rows["unit"] == "head", FFN_NAMES[findings.config.units.ffn]
+        heads, ffn = rows.loc[is_head, "kept"], rows.loc[~is_head, "kept"]
+        units = f"{ffn.sum():.4g} of {len(ffn)} {name}"
+        if findings.config.units.ffn == "neuron":
+            units = f"{100 * ffn.mean():.1f} % of the {name}"
+        kept = f"{heads.sum():.4g} of {len(heads)} heads and {units} are kept"
         text = f"Level {sparsity:g}: {kept}{'' if np.isclose(heads.sum() % 1, 0) else ' (mean over seeds)'}."
         chosen = findings.choice is not None and sparsity == findings.choice.sparsity
         made.append({"name": f"{sparsity:g}", "shown": sparsity == shown, "chosen": chosen, "text": text})

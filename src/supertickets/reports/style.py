@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from supertickets.config import FfnUnit
+
 INK, FAINT, GRID, ACCENT = "#1c2733", "#5b6875", "#e3e7ec", "#0b5cad"
 FONT = '-apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 PHASE_SHADES = {"I": "#ffffff", "II": "#f2f4f7", "III": "#e4e8ed"}
 # One hue from pale to dark: order survives greyscale printing and every colour vision.
 IMPORTANCE_SCALE = ((0.0, "#d6e4f2"), (0.5, "#5b9bd0"), (1.0, "#08305f"))
+
+FFN_NAMES: dict[FfnUnit, str] = {"sublayer": "FFNs", "neuron": "FFN neurons"}
 
 
 @dataclass(frozen=True)

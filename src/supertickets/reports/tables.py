@@ -59,17 +59,19 @@ def agreement(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def units(records: Sequence[Record]) -> pd.DataFrame:
-    """One row per winning level and unit: share of the seeds that keep it, and its normalised importance.
+    """One row per winning level and unit (`head` or `ffn`): share of the seeds that keep it, and its importance.
 
-    Importance (PAPER §1.2: heads over the norm of their layer, FFN units over that of all layers) is the mean
-    over the seeds whose tuned model has been scored. FFN units finer than sublayers are averaged per layer.
+    Importance (PAPER §1.2: heads over the norm of their layer, FFN sublayers over that of all layers) is the
+    mean over the seeds whose tuned model has been scored. A layer's neurons have one row, `neurons`: the share
+    of them that is kept, and no importance, as that of a neuron is relative to the others of its layer.
     """
     scores = _importance(records)
     rows: list[dict[str, Any]] = []
     for sparsity, group in of_kind(records, "winning").items():
         masks = [mask_of(record) for record in group]
+        names = "head", "ffn" if masks[0].structures.ffn_units == "sublayer" else "neurons"
         kept = np.mean([m.heads for m in masks], axis=0), np.mean([m.ffn for m in masks], axis=0).mean(1, keepdims=True)
-        for unit, shares, values in zip(("head", "ffn"), kept, scores or (None, None), strict=True):
+        for unit, shares, values in zip(names, kept, scores or (None, None), strict=True):
             for (layer, index), share in np.ndenumerate(shares):
                 value = float("nan") if values is None else float(values[layer, index])
                 place = {"sparsity": sparsity, "unit": unit, "layer": layer + 1, "index": index + 1}
@@ -96,20 +98,29 @@ def mask_of(record: Record) -> Mask:
     return Mask(_unweighted(heads.shape, ffn.shape), np.asarray(heads, np.bool_), np.asarray(ffn, np.bool_))
 
 
+def importance_of(record: Record) -> Importance:
+    """The scores in a tuned model's record, over structures as `mask_of` has them."""
+    heads, ffn = record.arrays["importance_heads"], record.arrays["importance_ffn"]
+    rounds = record.settings.get("scoring.rounds", 1)  # records from before there were rounds do not have it
+    return Importance(_unweighted(heads.shape, ffn.shape), heads, ffn, "order" if rounds > 1 else "raw")
+
+
 def _unweighted(heads: tuple[int, ...], ffn: tuple[int, ...]) -> Structures:
     total = int(np.prod(heads) + np.prod(ffn))
     return Structures("recorded", np.ones(heads, np.int64), np.ones(ffn, np.int64), total, total)
 
 
 def _importance(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Mean over seeds of the normalised importance: heads (L, H) and FFN (L, 1); None while no model is scored."""
-    scored = [r.arrays for r in full_models(records) if "importance_heads" in r.arrays]
+    """Mean over seeds of the normalised importance: heads (L, H) and FFN (L, 1); None while no model is scored.
+
+    NaN for neurons.
+    """
+    scored = [importance_of(r) for r in full_models(records) if "importance_heads" in r.arrays]
     if not scored:
         return None
-    pairs = [(arrays["importance_heads"], arrays["importance_ffn"]) for arrays in scored]
-    normalised = [Importance(_unweighted(h.shape, f.shape), h, f).normalised() for h, f in pairs]
-    heads, ffn = [one.heads for one in normalised], [one.ffn for one in normalised]
-    return np.mean(heads, axis=0), np.mean(ffn, axis=0).mean(axis=1, keepdims=True)
+    mean = Importance.mean([one.normalised() for one in scored])
+    layers = mean.structures.layers
+    return mean.heads, mean.ffn if mean.structures.ffn_units == "sublayer" else np.full((layers, 1), np.nan)
 
 
 def _sizes(group: Sequence[Record]) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Which units to drop: orders of dropping, how many, and the heads that every layer keeps.
 
 An order is fixed before a sparsity is, and a sparsity takes the order's beginning: so the masks of one
-order nest as sparsity grows.
+order nest as sparsity grows. Neurons go in blocks, of one layer each: then a layer's count is one that
+matrices run fast with.
 """
 
 from __future__ import annotations
@@ -35,14 +36,48 @@ def check_min_heads(min_heads: int, structures: Structures) -> int:
     return min_heads
 
 
-def ascending(scores: Float[np.ndarray, "L W"]) -> Order:
-    """Flat positions, least important first; ties by position."""
-    return np.argsort(scores, axis=None, kind="stable")
+def check_rounds(rounds: int, structures: Structures) -> int:
+    """The number of scoring rounds itself; raises UserError when there are fewer units to drop than rounds."""
+    units = structures.heads.size + structures.ffn.size
+    if not 1 <= rounds <= units:
+        raise UserError(f"must be between 1 and the {units} units of the encoder, not {rounds}", "rounds")
+    return rounds
 
 
-def descending(scores: Float[np.ndarray, "L W"]) -> Order:
-    """Flat positions, most important first; ties by position."""
-    return np.argsort(-scores, axis=None, kind="stable")
+def block_size(structures: Structures, multiple: int) -> int:
+    """How many FFN units are dropped together: the largest number that divides both `multiple` and a layer's units.
+
+    So whole sublayers go one by one. Raises UserError for a multiple below 1.
+    """
+    if multiple < 1:
+        raise UserError(f"must be at least 1, not {multiple}", "multiple")
+    return math.gcd(structures.units_per_layer, multiple)
+
+
+def ascending(scores: Float[np.ndarray, "L W"], block: int = 1) -> Order:
+    """Flat positions, least important first; ties by position.
+
+    A layer's units, in their order, make blocks of `block`; the blocks of all layers go by their mean score.
+    """
+    layers, units = scores.shape
+    within = np.argsort(scores, axis=1, kind="stable") + units * np.arange(layers)[:, None]
+    blocks = within.reshape(-1, block)
+    order: Order = blocks[np.argsort(_means(scores, blocks), kind="stable")].ravel()
+    return order
+
+
+def descending(scores: Float[np.ndarray, "L W"], block: int = 1) -> Order:
+    """Flat positions, most important first; ties by position; blocks as in `ascending`."""
+    return ascending(-scores, block)
+
+
+def shuffled(shape: tuple[int, int], block: int, rng: np.random.Generator) -> Order:
+    """Flat positions in a uniform order: a layer's units make blocks by chance, and so do the blocks their order."""
+    units = np.arange(shape[0] * shape[1]).reshape(shape)
+    if block > 1:
+        units = rng.permuted(units, axis=1)
+    order: Order = units.reshape(-1, block)[rng.permutation(units.size // block)].ravel()
+    return order
 
 
 def droppable(order: Order, per_layer: int, minimum: int) -> Order:
@@ -66,20 +101,25 @@ def kept(order: Order, dropped: int, shape: tuple[int, ...]) -> Bool[np.ndarray,
     return keep
 
 
-def joint_counts(importance: Importance, sparsity: float, min_heads: int) -> tuple[int, int]:
+def joint_counts(importance: Importance, sparsity: float, min_heads: int, block: int) -> tuple[int, int]:
     """How many heads and FFN units the joint ranking drops.
 
-    All units in one order by raw importance per weight, protected heads skipped; the longest beginning
-    whose weights stay within `sparsity` of all prunable weights.
+    All heads and blocks of FFN units in one order by raw importance per weight, protected heads skipped;
+    the longest beginning whose weights stay within `sparsity` of all prunable weights.
     """
     structures = importance.structures
     per_head, per_unit = importance.heads / structures.heads, importance.ffn / structures.ffn
     heads = droppable(ascending(per_head), structures.heads_per_layer, min_heads)
-    units = ascending(per_unit)
-    scores = np.concatenate([per_head.flat[heads], per_unit.flat[units]])
-    weights = np.concatenate([structures.heads.flat[heads], structures.ffn.flat[units]])
+    blocks = ascending(per_unit, block).reshape(-1, block)
+    scores = np.concatenate([per_head.flat[heads], _means(per_unit, blocks)])
+    weights = np.concatenate([structures.heads.flat[heads], structures.ffn.ravel()[blocks].sum(axis=1)])
     order = np.argsort(scores, kind="stable")
     budget = math.floor(sparsity * structures.prunable_weights + _ROUNDING)
     dropped = order[: np.searchsorted(np.cumsum(weights[order]), budget, side="right")]
     n_heads = int((dropped < len(heads)).sum())
-    return n_heads, len(dropped) - n_heads
+    return n_heads, block * (len(dropped) - n_heads)
+
+
+def _means(scores: Float[np.ndarray, "L W"], blocks: Int[np.ndarray, "N block"]) -> Float[np.ndarray, " N"]:
+    means: Float[np.ndarray, " N"] = scores.ravel()[blocks].mean(axis=1)
+    return means

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -12,17 +12,22 @@ from jaxtyping import Float
 from supertickets.errors import UserError
 from supertickets.tickets.structures import Structures
 
+Scale = Literal["raw", "order"]
+
 
 @dataclass(frozen=True, eq=False)
 class Importance:
-    """Raw scores of every head (L, H) and FFN unit (L, U): finite, at least 0, read-only float64.
+    """Scores of every head (L, H) and FFN unit (L, U): finite, at least 0, read-only float64.
 
-    Raises UserError, with the numbers, when a shape does not fit the structures or a score is out of range.
+    `scale` says what they are: `raw` scores are normalised before units are compared over layers; an
+    `order` is one of dropping already, lowest first (scoring in several rounds makes it). Raises
+    UserError, with the numbers, when a shape does not fit the structures or a score is out of range.
     """
 
     structures: Structures
     heads: np.ndarray  # shapes are checked below, in a sentence for users, and not by an annotation
     ffn: np.ndarray
+    scale: Scale = "raw"
 
     def __post_init__(self) -> None:
         for name, counts in (("heads", self.structures.heads), ("ffn", self.structures.ffn)):
@@ -30,32 +35,41 @@ class Importance:
 
     @classmethod
     def mean(cls, several: Sequence[Importance]) -> Importance:
-        """The mean of raw scores over runs (seeds, say); raises UserError for none or for mixed structures."""
+        """The mean of scores over runs (seeds, say); the mean of orders is an order, by mean place.
+
+        Raises UserError for none, and for mixed structures or scales.
+        """
         if not several:
             raise UserError("no importances to average", "Importance.mean")
         first = several[0].structures
         for other in several[1:]:
             if other.structures != first:
                 raise UserError(f"cannot average {first.size} with {other.structures.size}", "Importance.mean")
-        return cls(
-            first, np.mean([one.heads for one in several], axis=0), np.mean([one.ffn for one in several], axis=0)
-        )
+        scales = sorted({one.scale for one in several})
+        if len(scales) > 1:
+            raise UserError(f"cannot average scores of the scales {' and '.join(scales)}", "Importance.mean")
+        heads, ffn = (np.mean([getattr(one, name) for one in several], axis=0) for name in ("heads", "ffn"))
+        return cls(first, heads, ffn, several[0].scale)
 
     def normalised(self) -> Importance:
-        """Heads over the L2 norm of their layer, FFN units over the L2 norm of all layers (the paper's section 3).
+        """Heads over the L2 norm of their layer, FFN sublayers over that of all layers (the paper's section 3).
 
-        A layer, or an encoder, whose scores are all zero stays zero.
+        Neurons are many in each layer, as heads are, and go over the norm of their layer. A layer, or an
+        encoder, whose scores are all zero stays zero; an order stays what it is.
         """
-        return Importance(self.structures, _divided(self.heads, axis=1), _divided(self.ffn, axis=None))
+        if self.scale == "order":
+            return self
+        over = None if self.structures.ffn_units == "sublayer" else 1
+        return Importance(self.structures, _divided(self.heads, axis=1), _divided(self.ffn, axis=over))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Importance):
             return NotImplemented
         same = np.array_equal(self.heads, other.heads) and np.array_equal(self.ffn, other.ffn)
-        return same and self.structures == other.structures
+        return same and self.structures == other.structures and self.scale == other.scale
 
     def __hash__(self) -> int:
-        return hash((self.structures, self.heads.tobytes(), self.ffn.tobytes()))
+        return hash((self.structures, self.heads.tobytes(), self.ffn.tobytes(), self.scale))
 
 
 def _scores(name: str, given: Any, shape: tuple[int, ...]) -> Float[np.ndarray, "L W"]:

@@ -50,18 +50,22 @@ class Mask:
         min_heads: int = 1,
         ranking: Ranking = "apart",
         ffn_sparsity: float | None = None,
+        multiple: int = 8,
     ) -> Mask:
         """The most important units (the paper's section 3, one-shot pruning).
 
         `apart` drops floor(sparsity * heads) heads, lowest normalised score first but never the
         `min_heads` best of a layer, and floor(ffn_sparsity * units) FFN units, lowest first.
         `joint` ranks all units together by raw importance per weight and drops that share of weights.
+        Neurons go in blocks of `multiple` (or the largest part of it that divides a layer's neurons): the
+        lowest of a layer first, layers by the blocks' mean score; their number is rounded down to whole blocks.
         Raises UserError for a sparsity outside [0, 1) or more `min_heads` than heads.
         """
-        n_heads, n_ffn = _counts(importance, sparsity, min_heads, ranking, ffn_sparsity)
+        block = drawing.block_size(importance.structures, multiple)
+        counts = _counts(importance, sparsity, min_heads, ranking, ffn_sparsity, block)
         heads, ffn = _scores(importance, ranking)
         return cls._dropping(
-            importance.structures, drawing.ascending(heads), drawing.ascending(ffn), n_heads, n_ffn, min_heads
+            importance.structures, drawing.ascending(heads), drawing.ascending(ffn, block), counts, min_heads
         )
 
     @classmethod
@@ -73,24 +77,28 @@ class Mask:
         min_heads: int = 1,
         ranking: Ranking = "apart",
         ffn_sparsity: float | None = None,
+        multiple: int = 8,
     ) -> Mask:
         """The least important units, as many heads and FFN units as the winning ticket keeps (the paper's section 3).
 
-        The `min_heads` protected heads of a layer are its lowest. Raises as `winning` does.
+        The `min_heads` protected heads of a layer are its lowest, and neurons go in blocks of a layer's
+        highest. Raises as `winning` does.
         """
-        n_heads, n_ffn = _counts(importance, sparsity, min_heads, ranking, ffn_sparsity)
+        block = drawing.block_size(importance.structures, multiple)
+        counts = _counts(importance, sparsity, min_heads, ranking, ffn_sparsity, block)
         heads, ffn = _scores(importance, ranking)
         return cls._dropping(
-            importance.structures, drawing.descending(heads), drawing.descending(ffn), n_heads, n_ffn, min_heads
+            importance.structures, drawing.descending(heads), drawing.descending(ffn, block), counts, min_heads
         )
 
     @classmethod
-    def random(cls, like: Mask, rng: np.random.Generator, *, min_heads: int = 1) -> Mask:
+    def random(cls, like: Mask, rng: np.random.Generator, *, min_heads: int = 1, multiple: int = 8) -> Mask:
         """Uniform draws, without replacement, of exactly as many heads and FFN units as `like` keeps (not D2).
 
         One permutation of the heads and then one of the FFN units are taken from `rng`, so equal
-        generators give nested masks for nested sizes. Raises UserError when `like` keeps fewer heads
-        than `min_heads` in every layer need.
+        generators give nested masks for nested sizes. Neurons are drawn in blocks, as `winning` has them,
+        of a layer's neurons by chance. Raises UserError when `like` keeps fewer heads than `min_heads` in
+        every layer need.
         """
         structures = like.structures
         drawing.check_min_heads(min_heads, structures)
@@ -100,18 +108,24 @@ class Mask:
                 f"{found} heads are kept, but min_heads {min_heads} in {structures.layers} layers need {needed}",
                 "Mask.random",
             )
-        heads, ffn = rng.permutation(like.heads.size), rng.permutation(like.ffn.size)
-        return cls._dropping(structures, heads, ffn, int((~like.heads).sum()), int((~like.ffn).sum()), min_heads)
+        heads = drawing.shuffled(like.heads.shape, 1, rng)
+        ffn = drawing.shuffled(like.ffn.shape, drawing.block_size(structures, multiple), rng)
+        return cls._dropping(structures, heads, ffn, (int((~like.heads).sum()), int((~like.ffn).sum())), min_heads)
 
     @classmethod
     def _dropping(
-        cls, structures: Structures, heads: drawing.Order, ffn: drawing.Order, n_heads: int, n_ffn: int, min_heads: int
+        cls,
+        structures: Structures,
+        heads: drawing.Order,
+        ffn: drawing.Order,
+        counts: tuple[int, int],
+        min_heads: int,
     ) -> Mask:
         heads = drawing.droppable(heads, structures.heads_per_layer, min_heads)
         return cls(
             structures,
-            drawing.kept(heads, n_heads, structures.heads.shape),
-            drawing.kept(ffn, n_ffn, structures.ffn.shape),
+            drawing.kept(heads, counts[0], structures.heads.shape),
+            drawing.kept(ffn, counts[1], structures.ffn.shape),
         )
 
     @property
@@ -145,7 +159,10 @@ class Mask:
         return _ratio(int((self.heads & other.heads).sum()), int((self.heads | other.heads).sum()))
 
     def expected_jaccard(self, other: Mask) -> float:
-        """What `jaccard` is on average between random masks of these two sizes, protected heads not accounted for."""
+        """What `jaccard` is on average between random masks of these two sizes.
+
+        Protected heads, and that neurons are drawn in blocks, are not accounted for.
+        """
         self._check_same(other, "compare")
         pairs = ((self.heads, other.heads), (self.ffn, other.ffn))
         return chance.expected_jaccard([(a.size, int(a.sum()), int(b.sum())) for a, b in pairs])
@@ -187,29 +204,30 @@ def draw(
     rng: np.random.Generator,
     min_heads: int = 1,
     ranking: Ranking = "apart",
+    multiple: int = 8,
 ) -> Mask:
     """The mask of a kind at a sparsity; only `random` takes numbers from `rng`."""
-    return KINDS[kind](importance, sparsity, rng, min_heads, ranking)
+    return KINDS[kind](importance, sparsity, rng, min_heads, ranking, multiple)
 
 
 def _random(
-    importance: Importance, sparsity: float, rng: np.random.Generator, min_heads: int, ranking: Ranking
+    importance: Importance, sparsity: float, rng: np.random.Generator, min_heads: int, ranking: Ranking, multiple: int
 ) -> Mask:
-    winning = Mask.winning(importance, sparsity, min_heads=min_heads, ranking=ranking)
-    return Mask.random(winning, rng, min_heads=min_heads)
+    winning = Mask.winning(importance, sparsity, min_heads=min_heads, ranking=ranking, multiple=multiple)
+    return Mask.random(winning, rng, min_heads=min_heads, multiple=multiple)
 
 
-KINDS: dict[Kind, Callable[[Importance, float, np.random.Generator, int, Ranking], Mask]] = {
-    "winning": lambda i, s, _, m, r: Mask.winning(i, s, min_heads=m, ranking=r),
+KINDS: dict[Kind, Callable[[Importance, float, np.random.Generator, int, Ranking, int], Mask]] = {
+    "winning": lambda i, s, _, h, r, m: Mask.winning(i, s, min_heads=h, ranking=r, multiple=m),
     "random": _random,
-    "losing": lambda i, s, _, m, r: Mask.losing(i, s, min_heads=m, ranking=r),
+    "losing": lambda i, s, _, h, r, m: Mask.losing(i, s, min_heads=h, ranking=r, multiple=m),
 }
 
 
 def _counts(
-    importance: Importance, sparsity: float, min_heads: int, ranking: Ranking, ffn_sparsity: float | None
+    importance: Importance, sparsity: float, min_heads: int, ranking: Ranking, ffn_sparsity: float | None, block: int
 ) -> tuple[int, int]:
-    """How many heads and FFN units the winning ticket drops; the other kinds copy it."""
+    """How many heads and FFN units (whole blocks) the winning ticket drops; the other kinds copy it."""
     structures = importance.structures
     drawing.check_sparsity(sparsity)
     drawing.check_min_heads(min_heads, structures)
@@ -218,10 +236,13 @@ def _counts(
             raise UserError(
                 "the joint ranking has one sparsity for all units", "ffn_sparsity", "leave it out, or rank apart"
             )
-        return drawing.joint_counts(importance, sparsity, min_heads)
+        if importance.scale == "order":
+            raise UserError("the joint ranking needs scores per weight, not an order", "ranking", "rank apart")
+        return drawing.joint_counts(importance, sparsity, min_heads, block)
     ffn_sparsity = sparsity if ffn_sparsity is None else drawing.check_sparsity(ffn_sparsity, "ffn_sparsity")
     most = structures.heads.size - structures.layers * min_heads
-    return min(drawing.share(sparsity, structures.heads.size), most), drawing.share(ffn_sparsity, structures.ffn.size)
+    n_ffn = block * drawing.share(ffn_sparsity, structures.ffn.size // block)
+    return min(drawing.share(sparsity, structures.heads.size), most), n_ffn
 
 
 def _scores(importance: Importance, ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:

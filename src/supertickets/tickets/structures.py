@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from supertickets.config import FfnUnit
 from supertickets.errors import UserError
+
+FFN_WORDS: dict[FfnUnit, str] = {"sublayer": "FFN unit", "neuron": "FFN neuron"}
 
 
 @dataclass(frozen=True, eq=False)
 class Structures:
     """The prunable units of one architecture (the paper's section 3: attention heads and FFN sublayers).
 
-    `heads` (L, H) and `ffn` (L, U) hold the weights of each unit, biases included. `encoder_weights`
+    `heads` (L, H) and `ffn` (L, U) hold the weights of each unit, biases included: one whole FFN sublayer a
+    layer (U = 1), or its single intermediate neurons (U = intermediate size). `encoder_weights`
     counts all weights of the encoder's layers (attention, FFN, layer norms); `total_weights` adds the
     embeddings and leaves out the task head. Raises UserError when the numbers contradict each other.
     """
@@ -58,6 +62,11 @@ class Structures:
         return int(self.ffn.shape[1])
 
     @property
+    def ffn_units(self) -> FfnUnit:
+        """What an FFN unit is here: the whole sublayer of its layer, or one neuron."""
+        return "sublayer" if self.units_per_layer == 1 else "neuron"
+
+    @property
     def prunable_weights(self) -> int:
         """Weights that all units hold together."""
         return int(self.heads.sum() + self.ffn.sum())
@@ -67,7 +76,7 @@ class Structures:
         """The size in words, for messages."""
         return (
             f"{self.architecture}: {self.layers} layers, {self.heads_per_layer} heads and "
-            f"{self.units_per_layer} FFN units in each"
+            f"{self.units_per_layer} {FFN_WORDS[self.ffn_units]}s in each"
         )
 
     def to_dict(self) -> dict[str, Any]:

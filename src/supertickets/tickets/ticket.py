@@ -13,9 +13,9 @@ from jaxtyping import Bool
 from supertickets import storage
 from supertickets.config import Kind
 from supertickets.errors import UserError
-from supertickets.tickets.importance import Importance
+from supertickets.tickets.importance import Importance, Scale
 from supertickets.tickets.masks import Mask
-from supertickets.tickets.structures import Structures
+from supertickets.tickets.structures import FFN_WORDS, Structures
 
 TICKET_FILE = "ticket.json"
 ARRAYS_FILE = "ticket.safetensors"
@@ -68,7 +68,7 @@ class Ticket:
             structures = Structures.from_dict(body["structures"])
             ticket = cls(
                 mask=Mask(structures, arrays["heads"], arrays["ffn"]),
-                importance=_importance(structures, arrays),
+                importance=_importance(structures, arrays, body.get("importance_scale", "raw")),
                 **{name: body[name] for name in ("kind", "sparsity", "seed", "encoder", "rewind_sha256", "provenance")},
             )
         except (KeyError, TypeError) as fault:
@@ -85,7 +85,8 @@ class Ticket:
         ours = self.mask.structures
         if ours.size != structures.size:
             raise UserError(f"this ticket was made for {ours.size}; the encoder is {structures.size}", "ticket")
-        for name, a, b in (("head", ours.heads, structures.heads), ("FFN unit", ours.ffn, structures.ffn)):
+        unit = FFN_WORDS[ours.ffn_units]
+        for name, a, b in (("head", ours.heads, structures.heads), (unit, ours.ffn, structures.ffn)):
             if not np.array_equal(a, b):
                 numbers = f"{a.mean():,.0f} weights in a {name}; the encoder has {b.mean():,.0f}"
                 raise UserError(f"this ticket was made for {ours.architecture} with {numbers}", "ticket")
@@ -111,18 +112,25 @@ def _body(ticket: Ticket) -> dict[str, Any]:
         "layers": _layers(mask),
         "structures": mask.structures.to_dict(),
         "provenance": dict(ticket.provenance),
-    }
+    } | ({} if ticket.importance is None else {"importance_scale": ticket.importance.scale})
 
 
-def _importance(structures: Structures, arrays: Mapping[str, np.ndarray]) -> Importance | None:
+def _importance(structures: Structures, arrays: Mapping[str, np.ndarray], scale: Any) -> Importance | None:
+    if scale not in get_args(Scale):
+        raise UserError(f"importance_scale must be one of {', '.join(get_args(Scale))}, not {scale!r}", "ticket")
     if "importance_heads" not in arrays:
         return None
-    return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"])
+    return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"], scale)
 
 
 def _layers(mask: Mask) -> list[dict[str, Any]]:
-    """One row per layer, first layer first; 1 is a kept unit, 0 a dropped one."""
-    return [{"heads": _bits(heads), "ffn": _bits(ffn)} for heads, ffn in zip(mask.heads, mask.ffn, strict=True)]
+    """One row per layer, first layer first; 1 is a kept unit, 0 a dropped one. Neurons: how many, and their bits."""
+    ffn = _bits if mask.structures.ffn_units == "sublayer" else _packed
+    return [{"heads": _bits(heads), "ffn": ffn(units)} for heads, units in zip(mask.heads, mask.ffn, strict=True)]
+
+
+def _packed(row: Bool[np.ndarray, " U"]) -> dict[str, Any]:
+    return {"kept": int(row.sum()), "hex": np.packbits(row).tobytes().hex()}
 
 
 def _bits(row: Bool[np.ndarray, " N"]) -> str:

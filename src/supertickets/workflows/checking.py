@@ -41,15 +41,25 @@ class Checked:
         controls = [kind for kind in tickets.kinds if kind != "winning"]
         drawn = f"winning at {listed(tickets.levels)}"
         drawn += f"; {' and '.join(controls)} at {listed(tickets.control_levels)}" if controls else ""
+        drawn += f", for {tickets.target}" if tickets.target is not None else ""
         rows = [
             ("task", f"{self.task}, {f'labels {listed(self.labels)}' if self.labels else 'regression'}"),
             ("examples", f"{self.train} to train on, {self.selection} to choose by, {self.report} to report on"),
             ("encoder", f"{config.encoder.name}, {self.structures.size}"),
             ("tickets", drawn),
+            ("neurons", self._blocks),
             ("trainings", f"{self.trainings}, for seeds {listed(config.seeds)}"),
             *(("note", note) for note in self.notes),
         ]
         return aligned(f"{self.file} is sound", rows)
+
+    @property
+    def _blocks(self) -> str:
+        if self.config.units.ffn == "sublayer":
+            return ""
+        from supertickets.tickets.drawing import block_size
+
+        return f"dropped in blocks of {block_size(self.structures, self.config.units.multiple)}"
 
 
 def check(file: Path | str, set: Sequence[str] = ()) -> Checked:
@@ -57,10 +67,13 @@ def check(file: Path | str, set: Sequence[str] = ()) -> Checked:
 
     Raises UserError for anything a sweep would refuse.
     """
+    from supertickets.experiments.aiming import aimed, find_target
     from supertickets.experiments.workspace import Inputs
 
-    config = settings.load(Path(file), set)
-    inputs = Inputs.read(config)
+    inputs = Inputs.read(settings.load(Path(file), set))
+    if inputs.config.tickets.target is not None:
+        inputs = aimed(inputs, find_target(inputs))
+    config = inputs.config
     task, (train, selection, report) = inputs.loaded.task, inputs.sizes
     notes = (task.note, *map(str, inputs.loaded.notes))
     return Checked(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from supertickets import settings, storage
 from supertickets.config import Budget, Config
-from supertickets.experiments.layout import SUPER_TICKET
+from supertickets.experiments.layout import CONFIG_FILE, SUPER_TICKET
 from supertickets.experiments.outcome import Outcome
 from supertickets.experiments.progress import Progress, Silent
+from supertickets.experiments.targets import Target, kept_target
 
 if TYPE_CHECKING:
     from supertickets.experiments.workspace import Inputs
@@ -45,6 +46,7 @@ def find(
     text_pair: str | None = None,
     label: str | None = None,
     encoder: str | None = None,
+    target: str | None = None,
     out: Path | str | None = None,
     budget: Budget | None = None,
     workers: int | None = None,
@@ -54,8 +56,9 @@ def find(
 ) -> Found:
     """Find the super ticket of one task: tune, score, draw, rewind, retrain, choose, report.
 
-    With neither task, nor files, nor config it runs the demo on embedded data. `out` (default
-    runs/<task>) keeps everything; calling again resumes. Raises UserError for bad input.
+    With neither task, nor files, nor config it runs the demo on embedded data. `target` (`params=0.8`,
+    `flops=0.7`, `latency=0.7`) asks for a ticket of at most that share of the full model's cost. `out`
+    (default runs/<task>) keeps everything; calling again resumes. Raises UserError for bad input.
     """
     flags = {
         "data": {
@@ -68,25 +71,27 @@ def find(
             "label": label,
         },
         "encoder": {"name": encoder},
+        "tickets": {"target": target},
         "budget": budget,
     }
     embedded = task is None and train is None and config is None
     file = None if config is None else Path(config)
     chosen = settings.load(file, set, base=DEMO if embedded else None, flags=flags)
-    return _sweep(chosen, Path(out or Path("runs") / (chosen.data.task or "own")), workers, progress or Silent())
+    return sweep_task(chosen, Path(out or Path("runs") / (chosen.data.task or "own")), workers, progress or Silent())
 
 
 def sweep(
     file: Path | str,
     *,
+    target: str | None = None,
     out: Path | str | None = None,
     workers: int | None = None,
     set: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Found:
     """The same from a config file (`supertickets init` writes one); `out` defaults to runs/<file's name>."""
-    chosen = settings.load(Path(file), set)
-    return _sweep(chosen, Path(out or Path("runs") / Path(file).stem), workers, progress or Silent())
+    chosen = settings.load(Path(file), set, flags={"tickets": {"target": target}})
+    return sweep_task(chosen, Path(out or Path("runs") / Path(file).stem), workers, progress or Silent())
 
 
 def _examples(inputs: Inputs) -> str:
@@ -97,7 +102,25 @@ def _examples(inputs: Inputs) -> str:
     return f"{train} examples to train on and {selection} to choose by{cut}, {report} to report on"
 
 
-def _sweep(config: Config, folder: Path, workers: int | None, progress: Progress) -> Found:
+def _target(inputs: Inputs, folder: Path, workers: int, progress: Progress) -> Target | None:
+    """The target that the folder was begun with, or that of a new folder; None without one."""
+    from supertickets.experiments.aiming import find_target
+    from supertickets.experiments.executors import use_share
+
+    asked = inputs.config.tickets.target
+    target = kept_target(folder, asked)
+    if target is None and asked is not None:
+        progress.say(f"finding the level for {asked}")
+        use_share(workers)  # times are then those of the threads that tickets run and are timed with
+        target = find_target(inputs)
+    if target is not None:
+        progress.say(f"level {target.level:g} should meet {target.asked}: {target.expected:.3f} by the table of costs")
+    return target
+
+
+def sweep_task(config: Config, folder: Path, workers: int | None, progress: Progress) -> Found:
+    """One task's whole sweep in its folder, from whatever is there already to the delivered ticket and the report."""
+    from supertickets.experiments.aiming import aimed
     from supertickets.experiments.delivery import deliver, is_delivered, super_run
     from supertickets.experiments.executors import check_workers, default_workers, executor
     from supertickets.experiments.outcome import choose
@@ -109,7 +132,11 @@ def _sweep(config: Config, folder: Path, workers: int | None, progress: Progress
     progress.say("preparing the data")
     check_not_a_strangers(folder)
     inputs = Inputs.read(config)  # before the lock, which makes the folder: bad input leaves none behind
+    target = _target(inputs, folder, workers, progress)
+    inputs = inputs if target is None else aimed(inputs, target)
     with storage.sweep_lock(folder):
+        if target is not None and not (folder / CONFIG_FILE).exists():
+            target.save(folder)
         prepared = inputs.put(folder)
         progress.say(_examples(inputs))
         with executor(workers) as pool:

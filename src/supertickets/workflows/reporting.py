@@ -9,6 +9,7 @@ from supertickets import settings, storage
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, OUTCOME_FILE, SPEED_FILE
+from supertickets.experiments.targets import Achieved
 from supertickets.learning.speed import Speedup
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _report(folder: Path) -> tuple[Findings, Path]:
             "this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find"
         )
     config, data = settings.load(folder / CONFIG_FILE), storage.read_json(folder / DATA_FILE)
-    findings = gather(config, Task.from_dict(data["task"]), data, load_all(folder), _speedup(folder))
+    findings = gather(config, Task.from_dict(data["task"]), data, load_all(folder), *_delivered(folder))
     write_figures(folder, findings)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if findings.outcome is not None:
@@ -61,7 +62,10 @@ def _report(folder: Path) -> tuple[Findings, Path]:
     return findings, write_page(folder, findings)
 
 
-def _speedup(folder: Path) -> Speedup | None:
-    """The measured speed-up of the delivered super ticket; None while none is delivered."""
+def _delivered(folder: Path) -> tuple[Speedup | None, Achieved | None]:
+    """What was measured of the delivered super ticket: its speed-up and, with a target, the share that it costs."""
     path = folder / SPEED_FILE
-    return Speedup.from_dict(storage.read_json(path)) if path.is_file() else None
+    if not path.is_file():
+        return None, None
+    plain = storage.read_json(path)
+    return Speedup.from_dict(plain), Achieved(**plain["achieved"]) if "achieved" in plain else None

@@ -18,6 +18,7 @@ from supertickets.experiments.layout import CONFIG_FILE, OUTCOME_FILE, REPORT_FI
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run
+from supertickets.tickets.structures import FFN_WORDS
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
 from supertickets.workflows.facts import aligned, duration, listed
 
@@ -61,13 +62,14 @@ def show_ticket(folder: Path) -> Shown:
     record = folder.parent.parent / "runs" / folder.name
     seconds = _seconds([Record.load(record)]) if (record / RECORD_FILE).is_file() else {}
     layers = [
-        (f"layer {n}", f"heads {_bits(heads)}, FFN {_bits(ffn)}")
+        (f"layer {n}", f"heads {_bits(heads)}, FFN {_ffn(ffn)}")
         for n, (heads, ffn) in enumerate(zip(mask.heads, mask.ffn, strict=True), start=1)
     ]
+    units = f"{FFN_WORDS[mask.structures.ffn_units]}s"
     model = (folder / "model.safetensors").is_file()
     rows = (
         ("what", f"{ticket.kind} ticket at sparsity {ticket.sparsity:g}, seed {ticket.seed}, of {ticket.encoder}"),
-        ("keeps", f"{mask.heads.sum()} of {mask.heads.size} heads, {mask.ffn.sum()} of {mask.ffn.size} FFN units"),
+        ("keeps", f"{mask.heads.sum()} of {mask.heads.size} heads, {mask.ffn.sum()} of {mask.ffn.size} {units}"),
         ("weights", f"{remaining.all:.1%} of all, {remaining.encoder:.1%} of the encoder's layers"),
         *layers,
         ("scored", "importance is kept with it" if ticket.importance else ""),
@@ -136,7 +138,8 @@ def _records(folder: Path, runs: Sequence[Run]) -> tuple[dict[str, Record], dict
 def _describe(config: Config) -> str:
     task = config.data.task or "own data"
     levels = f"levels {listed(config.tickets.levels)}"
-    return f"{task} with {config.encoder.name}, budget {config.budget}: seeds {listed(config.seeds)}, {levels}"
+    neurons = ", FFN neurons" if config.units.ffn == "neuron" else ""
+    return f"{task} with {config.encoder.name}, budget {config.budget}: seeds {listed(config.seeds)}, {levels}{neurons}"
 
 
 def _progress(runs: Sequence[Run], records: Mapping[str, Record]) -> str:
@@ -170,6 +173,11 @@ def _cost(seconds: Mapping[str, float]) -> str:
 def _origin(provenance: Mapping[str, object]) -> str:
     texts = {key: value for key, value in provenance.items() if isinstance(value, str) and value}
     return ", ".join(f"{key} {value if len(value) < 40 else value[:12]}" for key, value in texts.items())
+
+
+def _ffn(kept: Bool[np.ndarray, " U"]) -> str:
+    """A sublayer as its bit; neurons, which are too many, as their count."""
+    return _bits(kept) if len(kept) == 1 else f"{kept.sum()} of {len(kept)} neurons"
 
 
 def _bits(kept: Bool[np.ndarray, " N"]) -> str:

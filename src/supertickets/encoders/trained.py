@@ -1,0 +1,51 @@
+"""A model folder -> the model with the task head that it was trained with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+
+from supertickets.encoders.checkpoints import config_of, resolve
+from supertickets.encoders.families import PRUNED_KEY
+from supertickets.encoders.loading import head_of, load, load_tokenizer, quiet
+from supertickets.errors import UserError
+
+HEAD = "ForSequenceClassification"
+
+
+def load_trained(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A tuned classifier or regressor, pruned or not, with its own head, and its tokenizer; in evaluation mode.
+
+    Raises UserError when there is none, or its head (or any other weight) is missing: nothing random
+    may stand in for what was trained.
+    """
+    source = resolve(str(name))
+    config = config_of(source)
+    kinds = config.architectures or []
+    if kinds and head_of(config) != HEAD:  # ModernBERT's heads have the same weights
+        raise _no_head(source, f"it is a {kinds[0]}")
+    if getattr(config, PRUNED_KEY, None) is not None:
+        if not kinds:
+            raise _no_head(source, "its config.json names no architecture")
+        model, tokenizer = load(source)
+        return model.eval(), tokenizer
+    try:
+        with torch.random.fork_rng(), quiet():
+            model, found = AutoModelForSequenceClassification.from_pretrained(
+                source, dtype=torch.float32, output_loading_info=True
+            )
+    except (OSError, RuntimeError, SafetensorError) as fault:
+        reason = str(fault).strip().splitlines()[0]
+        raise UserError(f"its weights cannot be read ({reason})", source, "save or download the model again") from fault
+    if missing := sorted(found["missing_keys"]):
+        raise _no_head(source, f"{missing[0]} is missing")
+    assert isinstance(model, PreTrainedModel)
+    return model.eval(), load_tokenizer(source)
+
+
+def _no_head(source: str, why: str) -> UserError:
+    what = f"this model has no trained head to classify texts with ({why})"
+    return UserError(what, source, "give a tuned model, such as find leaves")

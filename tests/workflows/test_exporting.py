@@ -1,0 +1,236 @@
+"""export: what others get loads, says where it is from, and gives the same outputs; what cannot be is one sentence."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+
+import supertickets
+from small_examples import tokenizer
+from small_models import batch, build
+from supertickets import storage
+from supertickets.cli.app import main
+from supertickets.encoders.families import structures_of
+from supertickets.encoders.pruning import prune
+from supertickets.errors import UserError
+from supertickets.experiments.delivery import deliver, super_run
+from supertickets.experiments.workspace import Workspace
+from supertickets.tickets.masks import Mask
+from supertickets.tickets.ticket import Ticket
+from supertickets.workflows.exporting import export
+from supertickets.workflows.reporting import report
+from tiny_sweeps import SHORTEST, config_of, run_all, write_films
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory, tiny_bert_folder: Path) -> Path:
+    """A finished sweep's folder: one tuned model, one winning ticket at 0.5, delivered and reported."""
+    folder = tmp_path_factory.mktemp("export")
+    records = run_all(folder / "out", config_of(write_films(folder / "films"), tiny_bert_folder, short=SHORTEST))
+    deliver(folder / "out", super_run(Workspace.open(folder / "out"), records, 0.5))
+    report(folder / "out")
+    return folder / "out"
+
+
+def pruned(head: type = AutoModel) -> PreTrainedModel:
+    """A small BERT without its first layer's heads and its last FFN."""
+    model = build("bert", "sdpa", head)
+    structures = structures_of(model)
+    heads, ffn = np.ones(structures.heads.shape, bool), np.ones(structures.ffn.shape, bool)
+    heads[0], ffn[-1] = False, False
+    return prune(model, Mask(structures, heads, ffn))
+
+
+def saved(model: PreTrainedModel, folder: Path) -> Path:
+    """A model's folder, as a user saves it."""
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def outputs(model: PreTrainedModel) -> torch.Tensor:
+    """What the model says about a few tokens."""
+    with torch.no_grad():
+        found: torch.Tensor = model(**{name: value for name, value in batch().items() if name != "labels"})[0]
+    return found
+
+
+def refusal(*arguments: object, **options: object) -> str:
+    """The one sentence with which an export is refused."""
+    with pytest.raises(UserError) as caught:
+        export(*arguments, **options)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_sweeps_super_ticket(sweep: Path, tmp_path: Path) -> None:
+    """The sweep's folder means its super ticket: same weights, same ticket, same tokenizer, loadable by name."""
+    assert export(sweep, out=tmp_path / "out") == tmp_path / "out"
+    ours = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    theirs, _ = supertickets.load(sweep / "super_ticket")
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
+    assert ours.config.id2label == {0: "no", 1: "yes"}
+    assert Ticket.load(tmp_path / "out").mask == Ticket.load(sweep / "super_ticket").mask
+    vocabulary = AutoTokenizer.from_pretrained(tmp_path / "out").get_vocab()
+    assert vocabulary == AutoTokenizer.from_pretrained(sweep / "super_ticket").get_vocab()
+
+
+def test_the_card_says_what_the_sweep_found(sweep: Path, tmp_path: Path) -> None:
+    """Units kept, the sentence with its interval, and a row for the full model and each level."""
+    card = (export(sweep / "super_ticket", out=tmp_path / "out") / "README.md").read_text()
+    outcome = storage.read_json(sweep / "outcome.json")
+    assert outcome["sentence"] in card and "Level 0.5 was chosen" in card
+    mask = Ticket.load(sweep / "super_ticket").mask
+    assert f"| attention heads | {mask.heads.sum()} of 8 |" in card
+    assert f"| FFN neurons | {64 * mask.ffn.sum()} of 128 |" in card
+    assert f"({mask.weights_remaining.all:.1%})" in card
+    full, ticket = (100 * outcome[kind]["mean"] for kind in ("full", "ticket"))
+    assert f"| full model | 100.0% | {full:.1f} | 1 |" in card
+    assert f"| 0.5 | {mask.weights_remaining.encoder:.1%} | {ticket:.1f} | 1 |" in card
+    assert card.startswith("---\nlibrary_name: transformers\npipeline_tag: text-classification\n")
+
+
+def test_a_folder_of_ones_own(tmp_path: Path) -> None:
+    """A pruned model that a user saved exports too, with any head; its card claims no scores."""
+    model = pruned()
+    out = export(str(saved(model, tmp_path / "own")), out=str(tmp_path / "out"))
+    assert torch.equal(outputs(AutoModel.from_pretrained(out)), outputs(model))
+    card = (out / "README.md").read_text()
+    assert "Its scores are not known here" in card and "| attention heads | 8 of 12 |" in card
+    assert 'AutoModel.from_pretrained("this folder", trust_remote_code=True)' in card
+
+
+def test_every_file_has_its_checksum(tmp_path: Path) -> None:
+    """The list names every file but the card and itself, and a card may be edited."""
+    out = export(saved(pruned(AutoModelForSequenceClassification), tmp_path / "own"), out=tmp_path / "out")
+    listed = storage.read_json(out / "checksums.json")
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert set(listed) == files - {"README.md", "checksums.json"} and "modeling_supertickets.py" in listed
+    (out / "README.md").write_text("my own words")
+    supertickets.load(out)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "modeling_supertickets.py", "tokenizer.json"])
+def test_a_changed_folder_is_refused(name: str, tmp_path: Path) -> None:
+    """A file that was cut, edited or lost since the export is named in one sentence."""
+    out = export(saved(pruned(AutoModelForSequenceClassification), tmp_path / "own"), out=tmp_path / "out")
+    body = (out / name).read_bytes()
+    (out / name).write_bytes(body[:-1])
+    for call in (lambda: supertickets.load(out), lambda: export(out, out=tmp_path / "again")):
+        with pytest.raises(UserError) as caught:
+            call()
+        assert str(caught.value) == (
+            f"{out}: {name} is not the file that was exported: its checksum differs; export again, or delete "
+            "checksums.json if the change was meant"
+        )
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_sentence_transformers_model_stays_one(tmp_path: Path) -> None:
+    """Pruned in place, saved and exported, it embeds texts as before, under the name SentenceTransformer."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its imports warn about what they import
+        sentence_transformers = pytest.importorskip("sentence_transformers")
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    place = saved(build("bert", "sdpa", AutoModel), tmp_path / "plain")
+    model = sentence_transformers.SentenceTransformer(modules=[Transformer(str(place)), Pooling(32)], device="cpu")
+    inner = model[0].auto_model
+    structures = structures_of(inner)
+    heads, ffn = np.ones(structures.heads.shape, bool), np.ones(structures.ffn.shape, bool)
+    heads[0], heads[1, :2], ffn[2] = False, False, False
+    prune(inner, Mask(structures, heads, ffn))
+    texts = ["word7 word8", "word9"]
+    expected = model.encode(texts)
+    model.save(str(tmp_path / "saved"))
+    out = export(tmp_path / "saved", out=tmp_path / "out")
+    for folder in (tmp_path / "saved", out):
+        loaded = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
+        np.testing.assert_allclose(loaded.encode(texts), expected, atol=1e-6)
+        assert loaded[0].auto_model.num_parameters() == inner.num_parameters()
+    assert "library_name: sentence-transformers" in (out / "README.md").read_text()
+    encoder, _ = supertickets.load(out)
+    assert torch.equal(outputs(encoder.base_model), outputs(inner))
+    (out / "1_Pooling" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"1_Pooling/config\.json is not the file that was exported"):
+        supertickets.load(out)
+
+
+def test_onnx_says_the_same(tmp_path: Path) -> None:
+    """The ONNX folder runs in ONNX Runtime, and has a card and checksums."""
+    onnx = pytest.importorskip("supertickets.encoders.onnx")
+    pytest.importorskip("onnxruntime")
+    model = pruned(AutoModelForSequenceClassification)
+    out = export(saved(model, tmp_path / "own"), to="onnx", out=tmp_path / "out")
+    inputs = {name: value for name, value in batch().items() if name != "labels"}
+    said = onnx.load_onnx(out)(**inputs).logits
+    torch.testing.assert_close(said, outputs(model), atol=1e-4, rtol=0)
+    assert "onnxruntime" in (out / "README.md").read_text()
+    assert "model.onnx" in storage.read_json(out / "checksums.json")
+
+
+def test_what_has_no_trained_weights(sweep: Path, tmp_path: Path) -> None:
+    """A bare ticket, a sweep that is not finished, a full model, no folder: one sentence each, and nothing written."""
+    bare = next((sweep / "tickets").iterdir())
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(sweep, unfinished, ignore=shutil.ignore_patterns("super_ticket"))
+    full = saved(build("bert"), tmp_path / "full")
+    out = tmp_path / "out"
+    assert refusal(bare, out=out) == (
+        f"{bare}: this ticket is a mask without trained weights; export the sweep's folder, whose super_ticket is "
+        "trained, or train a model pruned by this mask"
+    )
+    assert "this sweep has no super ticket yet" in refusal(unfinished, out=out)
+    assert "the model in this folder is not pruned" in refusal(full, out=out)
+    assert "no such folder" in refusal(tmp_path / "missing", out=out)
+    assert not out.exists()
+
+
+def test_a_format_that_is_not_known(tmp_path: Path) -> None:
+    """Without the type checks of these tests, another format is one sentence."""
+    own = saved(pruned(), tmp_path / "own")
+    with pytest.raises(UserError, match=r"to: 'tflite' is not a format known here \(hf, onnx\)"):
+        inspect.unwrap(export)(own, to="tflite", out=tmp_path / "out")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_files_is_not_overwritten(tmp_path: Path) -> None:
+    """--out must be new or empty; the files in it stay."""
+    own = saved(pruned(), tmp_path / "own")
+    (tmp_path / "out").mkdir()
+    export(own, out=tmp_path / "out")
+    before = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert "already exists" in refusal(own, out=tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
+
+
+def test_a_failed_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the last file cannot be written, there is no folder."""
+    own = saved(pruned(), tmp_path / "own")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the machine stopped")
+
+    monkeypatch.setattr("supertickets.encoders.export.write_checksums", fail)
+    with pytest.raises(RuntimeError, match="the machine stopped"):
+        export(own, out=tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`supertickets export` prints where the folder is; what cannot be exported is exit code 2."""
+    own = saved(pruned(), tmp_path / "own")
+    capsys.readouterr()
+    assert main(["export", str(own), "--to", "hf", "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["model_type"] == "supertickets-bert"
+    assert main(["export", str(own), "--out", str(tmp_path / "out")]) == 2
+    assert "already exists" in capsys.readouterr().err
