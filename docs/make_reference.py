@@ -16,10 +16,10 @@ import supertickets
 
 HERE = Path(__file__).resolve().parent
 GROUPS = {
-    "The main job": ("find", "sweep", "report", "show", "check", "init", "export", "predict"),
+    "The main job": ("find", "sweep", "share", "report", "show", "check", "init", "export", "predict"),
     "Tickets": ("Mask", "Importance", "Structures", "Ticket"),
     "Encoders": ("load", "structures_of", "RewindPoint", "score", "gate", "prune", "prune_vocabulary"),
-    "Settings and errors": ("Config", "UserError"),
+    "Settings and errors": ("Config", "ShareConfig", "UserError"),
 }
 HEAD = """# Reference
 

@@ -18,13 +18,16 @@ TORCH = (
     "supertickets.encoders",
     "supertickets.learning",
     "supertickets.data.batching",
+    "supertickets.data.mixing",
     "supertickets.data.sampling",
     "supertickets.experiments.aiming",
     "supertickets.experiments.bench",
     "supertickets.experiments.delivery",
     "supertickets.experiments.lottery",
-    "supertickets.experiments.aiming",
     "supertickets.experiments.executors",
+    "supertickets.experiments.gathering",
+    "supertickets.experiments.shares",
+    "supertickets.experiments.sharing_reading",
     "supertickets.experiments.sweeps",
     "supertickets.experiments.workspace",
     "supertickets.testing",
@@ -73,7 +76,7 @@ def test_help_loads_nothing_heavy() -> None:
     code = f"""
 import sys
 from supertickets.cli.app import main
-for words in ([], ["find"], ["sweep"], ["report"], ["show"], ["check"], ["init"], ["export"], ["predict"]):
+for words in ([], ["find"], ["sweep"], ["share"], ["report"], ["show"], ["check"], ["init"], ["export"], ["predict"]):
     assert main([*words, "--help"]) == 0, words
 print("loaded:", *sorted({{*{HEAVY!r}}} & set(sys.modules)))
 """

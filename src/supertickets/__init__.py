@@ -15,6 +15,7 @@ from wrapt import register_post_import_hook
 # A test holds them equal.
 if TYPE_CHECKING:
     from supertickets.config import Config as Config
+    from supertickets.config import ShareConfig as ShareConfig
     from supertickets.encoders.families import structures_of as structures_of
     from supertickets.encoders.gating import gate as gate
     from supertickets.encoders.loading import load as load
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from supertickets.workflows.finding import sweep as sweep
     from supertickets.workflows.predicting import predict as predict
     from supertickets.workflows.reporting import report as report
+    from supertickets.workflows.sharing import share as share
     from supertickets.workflows.showing import show as show
     from supertickets.workflows.starting import init as init
 
@@ -41,6 +43,7 @@ _HOME = {
     "Importance": "tickets.importance",
     "Mask": "tickets.masks",
     "RewindPoint": "encoders.rewinding",
+    "ShareConfig": "config",
     "Structures": "tickets.structures",
     "Ticket": "tickets.ticket",
     "UserError": "errors",
@@ -55,6 +58,7 @@ _HOME = {
     "prune_vocabulary": "encoders.vocabulary",
     "report": "workflows.reporting",
     "score": "learning.scoring",
+    "share": "workflows.sharing",
     "show": "workflows.showing",
     "structures_of": "encoders.families",
     "sweep": "workflows.finding",

@@ -28,7 +28,8 @@ def conflicts(config: Config) -> Iterator[Conflict]:
     else:
         yield from _data(config)
         yield from _columns(config)
-    for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("seeds",)):
+    arms: tuple[Loc, ...] = (("arms",),) if isinstance(config, ShareConfig) else ()
+    for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("seeds",), *arms):
         values = get(config, loc)
         twice = [value for index, value in enumerate(values) if value in values[:index]]
         if twice:
@@ -49,7 +50,10 @@ def task_config(config: ShareConfig, name: str) -> Config:
     own, default = config.tasks[name], SharedTaskConfig()
     names = [field.name for field in fields(DataConfig)]
     said = {name: getattr(own, name) for name in names if getattr(own, name) != getattr(default, name)}
-    shared = replace(config.data, folder=None) if own.train or own.test else config.data
+    files = own.train is not None or own.test is not None
+    # A known task's files lie in a folder and their columns are known; one's own are neither.
+    known = replace(config.data, text=default.text, text_pair=default.text_pair, label=default.label)
+    shared = replace(config.data, folder=None) if files else known
     data = replace(shared, **{"task": name, **said})
     rest = {f.name: getattr(config, f.name) for f in fields(Config) if f.name != "data"}
     return Config(data=data, **rest)

@@ -100,10 +100,12 @@ def _walk(
     if isinstance(node, yaml.MappingNode):
         for key, child in node.value:
             step = (*path, str(key.value))
-            if step in keys:
+            repeated = step in keys
+            if repeated:
                 faults.append((step, f"given twice, first in line {keys[step][0]}"))
             keys[step] = (key.start_mark.line + 1, key.start_mark.column + 1)
-            _walk(child, step, values, keys, faults, seen)
+            # What a repeated key holds is not told again, setting by setting.
+            _walk(child, step, values, keys, [] if repeated else faults, seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
             _walk(child, (*path, index), values, keys, faults, seen)

@@ -157,6 +157,48 @@ def test_pruned_speed_is_measured_against_the_arithmetic(tiny_bert_folder: Path)
     assert full - pruned_speed.flops(prune(model, mask), batch) == tokens * 2 * per_layer / 2
 
 
+def test_sharing_step_compares_the_same_training(tiny_bert_folder: Path) -> None:
+    """View and gates train alike and leave the same weights alone; memory counts what a step holds."""
+    import torch
+
+    from benchmarks import sharing_step
+    from supertickets.encoders.loading import load
+
+    settings = replace(sharing_step.QUICK, encoder=str(tiny_bert_folder), shares=(0.5,))
+    measured = sharing_step.measure(settings, lambda line: None)
+    assert list(measured) == [
+        "view, 50% dropped: step / plain multi-task step",
+        "view, 50% dropped: memory / plain",
+        "view, 50% dropped: seconds to cut one task's model",
+        "gates, 50% dropped: step / plain multi-task step",
+    ]
+    assert measured["view, 50% dropped: step / plain multi-task step"].goal == 1.15
+
+    model, _ = load(str(tiny_bert_folder))
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        setattr(model.config, name, 0.0)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    by_view, by_gates, plain = (
+        sharing_step.Trainee(model, share, settings, gated=gated)
+        for share, gated in ((0.5, False), (0.5, True), (0.0, False))
+    )
+    assert sum(by_view.shared.masks["a"].heads_per_layer) == 4 and sum(plain.shared.masks["a"].heads_per_layer) == 8
+    for trainee in (by_view, by_gates, plain):
+        trainee.steps()
+    names = dict(by_view.shared.named_parameters())
+    assert any(not torch.equal(weight, dict(plain.shared.named_parameters())[name]) for name, weight in names.items())
+    for name, weight in by_gates.shared.named_parameters():
+        torch.testing.assert_close(weight, names[name], rtol=0, atol=2e-6, msg=name)
+    # Without a mask: weights, their two moments (and a count each), and the gradients of one task.
+    weights = sum(weight.numel() for weight in plain.shared.parameters())
+    head = model.classifier.weight.numel() + model.classifier.bias.numel()
+    counts = len(list(plain.shared.parameters()))
+    assert plain.bytes() == 4 * (3 * weights + counts + weights - head)
+    assert 0.5 * plain.bytes() < by_view.bytes() < 1.3 * plain.bytes()
+
+
 def test_peers_that_are_not_there_are_left_out(tiny_bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the other libraries only our own figures are measured, and the reasons are said."""
     from benchmarks import peers

@@ -48,7 +48,7 @@ def test_there_are_these_verbs() -> None:
     """The verbs of this release, and each of them is a public name."""
     assert (
         set(VERBS)
-        == {"find", "sweep", "report", "show", "check", "init", "export", "predict"}
+        == {"find", "sweep", "share", "report", "show", "check", "init", "export", "predict"}
         <= set(supertickets.__all__)
     )
 
@@ -109,17 +109,25 @@ def test_the_other_verbs_hand_on_what_they_got(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """sweep, report, show, check and init call their functions with what was typed and print what these return."""
-    from supertickets.workflows import checking, finding, reporting, showing, starting
+    from supertickets.workflows import checking, finding, reporting, sharing, showing, starting
 
     found = SimpleNamespace(sentence="It does.", report="page")
     asked = ("flops=0.7", Path("o"))
     monkeypatch.setattr(finding, "sweep", lambda file, target, out, **_: found if (target, out) == asked else None)
+    monkeypatch.setattr(
+        sharing,
+        "share",
+        lambda file, out, workers, set, progress: SimpleNamespace(
+            sentence=f"{file} {out} {workers} {list(set)}", report="page"
+        ),
+    )
     monkeypatch.setattr(reporting, "report", lambda folder: f"report {folder}")
     monkeypatch.setattr(showing, "show", lambda path: f"show {path}")
     monkeypatch.setattr(checking, "check", lambda file, set: f"check {file} {list(set)}")
     monkeypatch.setattr(starting, "init", lambda out: out)
     for line, printed in (
         ("sweep c.yaml --target flops=0.7 --out o --workers 1 --set a=1", "It does.\npage\n"),
+        ("share c.yaml --out o --workers 1 --set a=1", "c.yaml o 1 ['a=1']\npage\n"),
         ("report f", "report f\n"),
         ("show p", "show p\n"),
         ("check c.yaml --set a=1", "check c.yaml ['a=1']\n"),

@@ -12,6 +12,8 @@ from supertickets.errors import UserError
 from supertickets.experiments.records import Cost, Record, Size
 from supertickets.experiments.statistics import (
     Interval,
+    average_difference,
+    average_summary,
     difference,
     example_counts,
     mean_interval,
@@ -249,3 +251,62 @@ def test_an_interval_refuses_to_be_wrong() -> None:
         Interval(0.1, 0.2, 0.1, 3, 10)
     assert Interval(0.1, -0.1, 0.2, 3, 10).covers_zero
     assert not Interval(0.1, 0.05, 0.2, 3, 10).covers_zero
+
+
+def test_the_average_over_one_task_is_its_difference() -> None:
+    """To the bit, on both splits."""
+    a, b = simulated(np.random.default_rng(11), 0.1, seeds=3, n=60, between=0.05)
+    for split in ("report", "selection"):
+        assert average_difference([(TASK, a, b)], split=split) == difference(TASK, a, b, split=split)
+
+
+def test_independent_noise_shrinks_with_the_number_of_tasks() -> None:
+    """The mean over 16 like tasks has about a quarter of one task's interval, with several seeds and with one."""
+    rng = np.random.default_rng(12)
+    for seeds, between in ((12, 0.05), (1, 0.0)):
+        tasks = [(TASK, *simulated(rng, 0.05, seeds=seeds, n=200, between=between)) for _ in range(16)]
+        single = [difference(*one, resamples=500) for one in tasks]
+        found = average_difference(tasks, resamples=500)
+        assert found.value == pytest.approx(np.mean([one.value for one in single]))
+        assert found.n_examples == 16 * 200
+        typical = np.sqrt(np.mean([(one.high - one.low) ** 2 for one in single]))
+        assert 0.15 < (found.high - found.low) / typical < 0.4
+
+
+def test_each_task_draws_its_own_examples() -> None:
+    """The same records as two tasks: a common draw would give one task's interval, independent ones give 1/sqrt(2)."""
+    a, b = simulated(np.random.default_rng(13), 0.1, seeds=1, n=300, between=0.0)
+    one, two = (average_difference([(TASK, a, b)] * count, resamples=2000) for count in (1, 2))
+    assert (two.high - two.low) / (one.high - one.low) == pytest.approx(np.sqrt(0.5), rel=0.1)
+
+
+def test_the_average_interval_covers_a_known_difference() -> None:
+    """Four tasks whose seeds differ: about 95 of 100 intervals hold the truth, 88 at the least."""
+    rng, hits = np.random.default_rng(14), 0
+    for trial in range(60):
+        tasks = [(TASK, *simulated(rng, 0.05, seeds=3, n=100, between=0.06)) for _ in range(4)]
+        found = average_difference(tasks, resamples=200, seed=trial)
+        hits += found.low <= 0.05 <= found.high
+    assert hits >= 53
+
+
+def test_only_seeds_that_all_tasks_have_count_in_an_average() -> None:
+    """A seed that one task lacks is left out of all; none in common, or no task, is refused."""
+    rng = np.random.default_rng(15)
+    (a, b), (c, d) = (simulated(rng, 0.1, seeds=3, n=40, between=0.05) for _ in range(2))
+    found = average_difference([(TASK, a, b), (TASK, c[1:], d)])
+    assert found == average_difference([(TASK, a[1:], b[1:]), (TASK, c[1:], d[1:])])
+    assert found.n_seeds == 2
+    for sides in ([(TASK, a[:1], b), (TASK, c[1:], d)], []):
+        with pytest.raises(UserError, match="no seed has all runs"):
+            average_difference(sides)
+
+
+def test_the_average_summary_is_over_the_mean_of_tasks() -> None:
+    """Two tasks whose scores move against each other: the mean over tasks does not spread."""
+    first = [record(s, np.arange(10) < k) for s, k in enumerate((6, 7, 8))]
+    second = [record(s, np.arange(10) < k) for s, k in enumerate((8, 7, 6))]
+    found = average_summary([first, second])
+    assert (found.mean, found.std, found.n) == pytest.approx((0.7, 0.0, 3))
+    assert average_summary([first]) == summary(first)
+    assert average_summary([first[1:], second]).n == 2

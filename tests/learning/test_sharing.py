@@ -170,6 +170,35 @@ def test_classes_and_numbers_train_together() -> None:
     assert all(after[task] < 0.9 * before[task] for task in data)
 
 
+def test_in_bf16_nothing_outside_moves_either() -> None:
+    """Autocast training of one task leaves what its ticket drops as it was, learns, and is off afterwards."""
+    data = {"a": examples(64)}
+    shared = SharedModel({"a": build("bert")}, {"a": some_mask()})
+    before = {name: weight.detach().clone() for name, weight in shared.named_parameters()}
+    inputs = of_one_task(collator(tokenizer()))(EndToEnd(data).__getitems__(list(range(64))))
+    loss = shared(**inputs).loss.item()
+    train_shared(shared, data, tokenizer(), settings(epochs=6, precision="bf16"), SamplingConfig(), seed=0)
+    moved = 0
+    for name, weight in shared.named_parameters():
+        assert torch.equal(outside_of(shared, name, weight), outside_of(shared, name, before[name])), name
+        moved += not torch.equal(weight, before[name])
+    assert moved > 20
+    with torch.no_grad():
+        after = shared(**inputs)
+        assert after.loss.item() < loss
+        assert after.logits.dtype == torch.float32
+        inputs.pop("task")
+        assert torch.equal(after.logits, shared.single("a")(**inputs).logits)
+
+
+def test_what_a_guard_puts_back_lies_where_the_weights_do() -> None:
+    """The rows and columns outside a ticket are listed on each weight's own device."""
+    shared = two_tasks()
+    torch.nn.Module.to(shared, "meta")
+    outside = shared.outside("a")
+    assert outside and all(part.dropped.is_meta and weight.is_meta for weight, part in outside)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     """Other tasks than masks, other examples than tasks, accumulated gradients: one sentence each."""
     full = Mask.full(some_mask().structures)

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from fake_sharing import experiment
+from supertickets.experiments.sharing_outcome import conclude_sharing
 from supertickets.reports.findings import Findings, gather
 from supertickets.reports.page import render
+from supertickets.reports.sharing_page import render_sharing
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = (
@@ -126,3 +129,14 @@ def test_a_page_without_results_opens_cleanly(tmp_path: Path, findings: Findings
     seen = opened(render(gather(findings.config, findings.task, {}, findings.records[:1], resamples=10)), tmp_path)
     assert seen["faults"] == []
     assert seen["drawn"] == {}
+
+
+@pytest.mark.parametrize("width", [1200, 375])
+def test_the_page_of_a_sharing_experiment(tmp_path: Path, width: int) -> None:
+    """Both figures are drawn (the heat map as an image), the page fits, and no error is logged."""
+    sharing = experiment({f"task number {n}": 0.05 * (n - 3) for n in range(8)})
+    seen = opened(render_sharing(sharing, conclude_sharing(sharing, resamples=50)), tmp_path, width)
+    assert seen["faults"] == []
+    assert set(seen["drawn"]) == {"effects", "overlap"}
+    assert seen["drawn"]["effects"] >= 2 * 9
+    assert seen["width"] <= width == seen["window"]

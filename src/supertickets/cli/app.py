@@ -130,9 +130,25 @@ def sweep(
 
 
 @app.command()
+def share(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A config that names tasks, as configs/glue.yaml does.")],
+    *,
+    out: Out = None,
+    workers: Workers = None,
+    set: Overrides = NO_OVERRIDES,
+) -> None:
+    """Train one encoder on several tasks, each on its own super ticket, beside plain multi-task learning."""
+    from supertickets.workflows import sharing
+
+    with console.progress() as progress:
+        shared = sharing.share(file, out=out, workers=workers, set=set, progress=progress)
+    print(f"{shared.sentence}\n{shared.report}")
+
+
+@app.command()
 def predict(
     model_dir: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A sweep's folder, an exported one, or any tuned model's.")
+        Path, typer.Argument(metavar="DIR", help="What find or share left, an exported folder, or any tuned model's.")
     ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The texts: CSV, TSV, JSONL or Parquet.")],
     *,
@@ -142,7 +158,8 @@ def predict(
         str | None, typer.Option(help="Column that holds the second text; default: as in training.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="A known task, whose files are then read as they are published.")
+        str | None,
+        typer.Option(help="One of a shared encoder's tasks; else a known one, whose files are read as published."),
     ] = None,
     format: Annotated[
         Literal["csv", "glue"], typer.Option(help="csv: label and probabilities; glue: what GLUE's server takes.")
@@ -199,10 +216,11 @@ def init(out: Annotated[Path, typer.Argument(help="The file to write.")] = Path(
 def export(
     ticket: Annotated[Path, typer.Argument(help="A sweep's folder (its super ticket), or a pruned model's folder.")],
     *,
+    task: Annotated[str | None, typer.Option(help="The task whose model to write, of those that share found.")] = None,
     to: Annotated[Literal["hf", "onnx"], typer.Option(help="For transformers, or for ONNX Runtime.")] = "hf",
     out: Annotated[Path, typer.Option(help="The folder to write; it must not hold files yet.")],
 ) -> None:
     """Write a ticket's trained model as a folder that others can load."""
     from supertickets.workflows import exporting
 
-    print(exporting.export(ticket, to=to, out=out))
+    print(exporting.export(ticket, task=task, to=to, out=out))

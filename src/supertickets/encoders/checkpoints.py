@@ -8,11 +8,14 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supertickets import storage
 from supertickets.encoders.registry import OWN_TYPE, config_class, own_config
 from supertickets.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -74,6 +77,20 @@ def config_of(source: str) -> Any:
     except (AttributeError, TypeError, ValueError) as fault:
         raise UserError(f"the pruned units in config.json cannot be read ({fault})", source) from fault
     return config
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a resolved encoder; raises UserError when it cannot be loaded."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except (ImportError, OSError, ValueError) as fault:
+        raise UserError(
+            "this encoder's tokenizer cannot be loaded", source, "save it there with save_pretrained"
+        ) from fault
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
 
 
 def check_unchanged(source: str) -> None:

@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -21,9 +20,10 @@ from transformers import (
 from transformers.utils import logging
 
 from supertickets import seeding
-from supertickets.encoders.checkpoints import check_unchanged, config_of, resolve
+from supertickets.encoders.checkpoints import check_unchanged, config_of, load_tokenizer, resolve
 from supertickets.encoders.families import PRUNED_KEY
 from supertickets.encoders.modeling_supertickets import HEADS
+from supertickets.encoders.shared import load_task, locate
 from supertickets.errors import UserError
 
 CLASSIFIER = "ForSequenceClassification"
@@ -36,23 +36,35 @@ def load(
     labels: Sequence[str] = (),
     seed: int = 0,
     head_dropout: float = 0.1,
+    task: str | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """An encoder with a sequence-classification head, and its tokenizer.
 
     `name` is an alias, a model folder or a hub id. A pruned model comes back as small as it was saved,
     and a pruned classifier (a super ticket) with its trained head. `classes` = 1 means regression;
     `labels` names the classes in the model's config. The fresh head depends on `seed` alone, so every
-    run of a seed starts from the same weights. `head_dropout` applies before the task head. Raises
-    UserError when there is no such encoder, its family is unknown, or an exported folder was changed.
+    run of a seed starts from the same weights. `head_dropout` applies before the task head. `task` names
+    one task of what `share` left: its own pruned model comes back, with its trained head. Raises
+    UserError when there is no such encoder or task, its family is unknown, or a folder was changed.
     """
-    source = resolve(str(name))
+    shared = locate(name)
+    if shared is not None or task is not None:
+        model, tokenizer = load_task(shared or Path(name), task)
+    else:
+        model, tokenizer = _of_one_task(resolve(str(name)), classes, labels, seed)
+    for module in head_modules(model):
+        if isinstance(module, nn.Dropout):
+            module.p = head_dropout
+    return model, tokenizer
+
+
+def _of_one_task(
+    source: str, classes: int, labels: Sequence[str], seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     check_unchanged(source)
     config = config_of(source)
     trained = getattr(config, PRUNED_KEY, None) is not None and head_of(config) == CLASSIFIER
     model = _as_saved(source, config, torch.float32) if trained else _fresh(source, config, classes, labels, seed)
-    for module in head_modules(model):
-        if isinstance(module, nn.Dropout):
-            module.p = head_dropout
     return model, load_tokenizer(source)
 
 
@@ -73,18 +85,6 @@ def head_of(config: PreTrainedConfig) -> str:
     """The head that a model was saved with, as the end of a transformers class name: `Model` is none at all."""
     name = (getattr(config, "architectures", None) or [""])[0]
     return next((head for head in HEADS if name.endswith(head)), "Model")
-
-
-def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a resolved encoder."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except (ImportError, OSError, ValueError) as fault:
-        raise UserError(
-            "this encoder's tokenizer cannot be loaded", source, "save it there with save_pretrained"
-        ) from fault
-    assert isinstance(tokenizer, PreTrainedTokenizerBase)
-    return tokenizer
 
 
 def head_modules(model: PreTrainedModel) -> list[nn.Module]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -18,8 +19,9 @@ from transformers import (
 )
 
 from supertickets import storage
+from supertickets.config import FfnUnit
+from supertickets.encoders.checkpoints import load_tokenizer
 from supertickets.encoders.families import structures_of
-from supertickets.encoders.loading import load_tokenizer
 from supertickets.encoders.pruning import prune
 from supertickets.errors import UserError
 from supertickets.tickets.masks import Mask
@@ -27,6 +29,7 @@ from supertickets.tickets.masks import Mask
 SHARED_FILE = "shared.json"
 WEIGHTS_FILE = "shared.safetensors"
 MASKS_FILE = "masks.safetensors"
+MODEL_FOLDER = "model"  # in the folder of a sharing experiment
 FORMAT = "supertickets shared encoder 1"
 
 
@@ -65,31 +68,51 @@ def is_shared(folder: Path) -> bool:
     return (folder / SHARED_FILE).is_file()
 
 
-def load_task(folder: Path, task: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def locate(path: Path | str) -> Path | None:
+    """The shared encoder's folder that a path means: itself, or the model in an experiment's; None for any other."""
+    folder = Path(path).expanduser()
+    return next((one for one in (folder, folder / MODEL_FOLDER) if is_shared(one)), None)
+
+
+def load_task(folder: Path, task: str | None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """One task's physically pruned model, and the tokenizer; its logits equal those of the shared model under its mask.
 
-    Raises UserError for an unknown task, and for a folder that is torn or was tampered with.
+    Raises UserError for an unknown task or none, and for a folder that is torn or was tampered with.
     """
-    body = described(folder)
-    if task not in body["tasks"]:
-        raise UserError(f"there is no task {task} here", str(folder), f"choose one of {', '.join(body['tasks'])}")
+    body = described_task(folder, task)
+    about = body["tasks"][task]
     _check(folder / WEIGHTS_FILE, body["weights_sha256"])
     arrays = storage.read_arrays(folder / MASKS_FILE, sha256=body["masks_sha256"])
     try:
-        config = AutoConfig.for_model(**body["tasks"][task]["config"])
+        config = AutoConfig.for_model(**about["config"])
         with torch.random.fork_rng():  # the random start, which the weights replace, is the caller's generator's
             model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
         stored = load_file(folder / WEIGHTS_FILE)
         model.base_model.load_state_dict(_under(stored, "encoder/"))
         heads = _under(stored, f"heads/{task}/")
-        model.load_state_dict(heads | {k: v for k, v in model.state_dict().items() if k not in heads})
-    except (KeyError, ValueError, RuntimeError, SafetensorError) as fault:
-        reason = str(fault).strip().splitlines()[0]
-        raise UserError(f"its weights do not fit its configs ({reason})", str(folder), "run share again") from fault
-    mask = Mask(structures_of(model), arrays[f"{task}/heads"], arrays[f"{task}/ffn"])
-    pruned = prune(model, mask)
+        if set(heads) != set(_head(model)):
+            raise ValueError(f"its head has {', '.join(heads) or 'no weights'}")
+        model.load_state_dict(heads, strict=False)
+        masks = arrays[f"{task}/heads"], arrays[f"{task}/ffn"]
+    # What someone edited fails as a look-up, or as a value, type or shape that cannot be.
+    except (LookupError, TypeError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as fault:
+        reason = " ".join(str(fault).split())
+        raise UserError(f"weights, masks and configs do not fit ({reason})", str(folder), "run share again") from fault
+    units: FfnUnit = "sublayer" if masks[1].shape[-1] == 1 else "neuron"
+    pruned = prune(model, Mask(structures_of(model, units), *masks))
     pruned.eval()
     return pruned, load_tokenizer(str(folder))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether weights and masks are there as they were written."""
+    try:
+        body = described(folder)
+        for name, key in ((WEIGHTS_FILE, "weights_sha256"), (MASKS_FILE, "masks_sha256")):
+            _check(folder / name, body[key])
+    except UserError:
+        return False
+    return True
 
 
 def described(folder: Path) -> dict[str, Any]:
@@ -98,6 +121,23 @@ def described(folder: Path) -> dict[str, Any]:
     if body.get("format") != FORMAT:
         what = f"not a shared encoder: its format is {body.get('format')!r}, expected {FORMAT!r}"
         raise UserError(what, str(folder / SHARED_FILE))
+    lacking = [key for key in ("tasks", "weights_sha256", "masks_sha256") if not body.get(key)]
+    if lacking or not isinstance(body["tasks"], dict):
+        raise UserError(f"not whole: {', '.join(lacking) or 'tasks'} cannot be read", str(folder / SHARED_FILE))
+    return body
+
+
+def described_task(folder: Path, task: str | None) -> dict[str, Any]:
+    """As `described`, for a folder that has the task; raises UserError where it has not, or none is named."""
+    if not is_shared(folder):
+        what = f"there are no tasks in this folder, so none is {task}"
+        raise UserError(what, str(folder), "leave the task out, or give what share left")
+    body = described(folder)
+    choice = f"choose one of {', '.join(body['tasks'])}"
+    if task is None:
+        raise UserError("this encoder is shared by several tasks, and none is named", str(folder), choice)
+    if task not in body["tasks"]:
+        raise UserError(f"there is no task {task} here", str(folder), choice)
     return body
 
 

@@ -8,20 +8,24 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from supertickets.encoders.checkpoints import config_of, resolve
+from supertickets.encoders.checkpoints import config_of, load_tokenizer, resolve
 from supertickets.encoders.families import PRUNED_KEY
-from supertickets.encoders.loading import head_of, load, load_tokenizer, quiet
+from supertickets.encoders.loading import head_of, load, quiet
+from supertickets.encoders.shared import load_task
 from supertickets.errors import UserError
 
 HEAD = "ForSequenceClassification"
 
 
-def load_trained(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_trained(name: str | Path, task: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A tuned classifier or regressor, pruned or not, with its own head, and its tokenizer; in evaluation mode.
 
+    `task` names one of those that share the folder's encoder.
     Raises UserError when there is none, or its head (or any other weight) is missing: nothing random
     may stand in for what was trained.
     """
+    if task is not None:
+        return load_task(Path(name), task)
     source = resolve(str(name))
     config = config_of(source)
     kinds = config.architectures or []

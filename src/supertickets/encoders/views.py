@@ -25,6 +25,10 @@ class Slice:
     kept: Int64[Tensor, " K"]
     dropped: Int64[Tensor, " N"]
 
+    def to(self, device: torch.device) -> Slice:
+        """The same on a device; itself where it is there already."""
+        return self if self.kept.device == device else Slice(self.dim, self.kept.to(device), self.dropped.to(device))
+
 
 class View:
     """A full model run as its ticket: computes what the pruned model computes, trains the full model's weights.
@@ -55,7 +59,8 @@ class View:
         full = dict(self._model.named_parameters())
         kept: dict[str, Tensor] = {name: weight for name, weight in full.items() if name not in self.missing}
         for name, part in self.slices.items():
-            kept[name] = full[name].index_select(part.dim, part.kept.to(full[name].device))
+            self.slices[name] = here = part.to(full[name].device)  # moved once, when the model has been
+            kept[name] = full[name].index_select(here.dim, here.kept)
         return kept
 
 

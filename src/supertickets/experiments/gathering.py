@@ -14,7 +14,7 @@ import numpy as np
 from supertickets import seeding, settings, storage
 from supertickets.config import Arm, ShareConfig
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, TASKS
+from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, TASKS
 from supertickets.experiments.outcome import choose
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import Record
@@ -37,7 +37,7 @@ class Gathering:
         """Make the folder this config's; raises UserError when it is another's, or tasks do not go together."""
         sweeps = {task: Workspace.open(sweep_folder(folder, config, task)) for task in config.tasks}
         _check_alike(config, sweeps)
-        _check_owner(folder, config)
+        check_owner(folder, config)
         storage.write_text(folder / CONFIG_FILE, settings.dump(config))
         return cls(folder, config, sweeps)
 
@@ -115,22 +115,48 @@ def _records(sweep: Workspace, config: ShareConfig) -> list[Record]:
     return [Record.load(sweep.run_folder(run)) for run in wanted]
 
 
+def check_tickets(folder: Path, config: ShareConfig, encoder: str) -> None:
+    """Raise UserError unless the folder holds a finished sweep for the config: its seeds, units and encoder."""
+    sweep = Workspace.open(folder)
+    if sweep.data["origin"]["encoder"] != encoder:
+        what = f"its tickets are of another encoder ({sweep.config.encoder.name}) than {config.encoder.name}"
+        raise UserError(what, str(folder), "find the tickets of all tasks with one encoder, and name it")
+    _check_units(sweep, config, str(folder))
+    _records(sweep, config)
+
+
 def _check_alike(config: ShareConfig, sweeps: Mapping[str, Workspace]) -> None:
-    """Raise UserError unless all tickets are of one encoder, which is the config's."""
+    """Raise UserError unless all tickets are of one encoder and of one kind of unit."""
     first = next(iter(sweeps))
     for task, sweep in sweeps.items():
         ours, theirs = sweeps[first].data["origin"]["encoder"], sweep.data["origin"]["encoder"]
         if ours != theirs:
             what = f"the tickets of {task} are of another encoder ({sweep.config.encoder.name}) than those of {first}"
             raise UserError(what, f"tasks.{task}.ticket", "find the tickets of all tasks with one encoder")
-        if config.tasks[task].ticket is not None and sweep.config.units != config.units:
-            what = f"its tickets keep or drop {sweep.config.units.ffn} units; the config says {config.units.ffn}"
-            raise UserError(what, f"tasks.{task}.ticket", f"set units.ffn={sweep.config.units.ffn}")
+        _check_units(sweep, config, f"tasks.{task}.ticket")
 
 
-def _check_owner(folder: Path, config: ShareConfig) -> None:
+def _check_units(sweep: Workspace, config: ShareConfig, where: str) -> None:
+    theirs, ours = sweep.config.units, config.units
+    for name in ("ffn", "multiple"):
+        here, there = getattr(ours, name), getattr(theirs, name)
+        if here != there:
+            what = f"its tickets were drawn with units.{name} {there}; the config says {here}"
+            raise UserError(what, where, f"set units.{name}={there}")
+
+
+def check_owner(folder: Path, config: ShareConfig) -> None:
+    """Raise UserError for a folder of another config, of a sweep, or with files that no experiment made."""
     if not (folder / CONFIG_FILE).exists():
+        own = {TASKS, storage.LOCK_FILE, storage.HOLDER_FILE}
+        others = sorted(path.name for path in folder.glob("*") if path.name not in own)
+        others = [name for name in others if not name.endswith(storage.PARTIAL)]
+        if others or (folder.exists() and not folder.is_dir()):
+            what = f"this folder holds other files ({', '.join(others[:3])})" if others else "this is no folder"
+            raise UserError(what, str(folder), "choose a new or empty --out folder")
         return
+    if not (folder / TASKS).is_dir() and (folder / DATA_FILE).is_file():
+        raise UserError("this is the folder of one task's sweep", str(folder), "choose another --out folder")
     theirs, ours = shared_settings(settings.load_shared(folder / CONFIG_FILE)), shared_settings(config)
     differing = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
     changed = [f"{key} is {theirs.get(key)} there, {ours.get(key)} here" for key in differing]

@@ -12,5 +12,6 @@ RUNS = "runs"
 TICKETS = "tickets"
 TASKS = "tasks"
 MODEL = "model"
+SHARED_FILE = "shared.json"  # in MODEL; as encoders.shared has it, which loads torch
 CACHE = "cache"
 SUPER_TICKET = "super_ticket"

@@ -7,7 +7,8 @@ from concurrent.futures import Executor, Future, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
-from supertickets.encoders.shared import described, is_shared, save_shared
+from supertickets.conflicts import EMBEDDED_TASK
+from supertickets.encoders.shared import described, is_whole, save_shared
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.gathering import Gathering
@@ -16,6 +17,7 @@ from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import SharingRun
 from supertickets.experiments.sweeps import result_of
+from supertickets.experiments.workspace import Workspace
 
 
 def share_missing(tasks: Gathering, pool: Executor, progress: Progress) -> list[Record]:
@@ -62,6 +64,8 @@ def deliver_shared(folder: Path, run: SharingRun) -> None:
         task: {
             "max_length": sweep.config.encoder.max_length,
             "task": asdict(sweep.task),
+            "texts": _texts(sweep),
+            "run": run.name,
             "seed": run.seed,
             "report": results[task].record.report.main,
         }
@@ -72,10 +76,17 @@ def deliver_shared(folder: Path, run: SharingRun) -> None:
 
 
 def is_shared_delivered(folder: Path, run: SharingRun) -> bool:
-    """Whether the folder's model is this run's already."""
-    if not is_shared(folder / MODEL):
+    """Whether the folder's model is this run's already, and as it was written."""
+    if not is_whole(folder / MODEL):
         return False
-    return all(task["seed"] == run.seed for task in described(folder / MODEL)["tasks"].values())
+    return all(task["run"] == run.name for task in described(folder / MODEL)["tasks"].values())
+
+
+def _texts(sweep: Workspace) -> dict[str, str | None]:
+    """Where a file for the task keeps its texts: as a known task has them, or in columns of own names."""
+    data = sweep.config.data
+    own = data.train is not None or data.task in (None, EMBEDDED_TASK)
+    return {"known": None if own else data.task, "text": data.text, "text_pair": data.text_pair}
 
 
 def _selection_means(records: Sequence[Record], kind: str) -> dict[int, float]:

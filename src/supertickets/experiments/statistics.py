@@ -118,6 +118,40 @@ def mean_interval(
     return _interval(task, rows, observed, split, resamples, seed)
 
 
+def average_difference(
+    sides: Sequence[tuple[Task, Sequence[Record], Sequence[Record]]],
+    split: Split = "report",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Mean over tasks, and then over seeds, of a's score less b's: each side is (task, a, b); only seeds in all count.
+
+    Its interval is made as for a difference. The seeds' deviations are those of the mean over tasks, as a
+    seed is one repetition of all of them; each task's examples are drawn on their own. Raises UserError when
+    there is no task or no seed in all, or where `difference` would.
+    """
+    shared = _seeds_in_all([records for _, *both in sides for records in both])
+    means, over_examples, size = [], [], 0
+    for index, (task, a, b) in enumerate(sides):
+        left, right = {r.seed: r for r in a}, {r.seed: r for r in b}
+        pairs = [(left[s], right[s]) for s in shared]
+        size += _check_same_examples(pairs, split)
+        own = seed if index == 0 else seeding.derive(seed, f"examples of task {index}")
+        means.append([getattr(x, split).main - getattr(y, split).main for x, y in pairs])
+        over_examples.append(_scores_on_draws(task, pairs, split, resamples, own).mean(axis=1))
+    return _over_seeds(np.mean(means, axis=0), np.mean(over_examples, axis=0), size, seed)
+
+
+def average_summary(groups: Sequence[Sequence[Record]], split: Split = "report") -> Summary:
+    """Mean and spread over seeds of the mean over tasks (GLUE's average); each group is a task's records.
+
+    Only seeds in all of them count; raises UserError where there is none.
+    """
+    shared = _seeds_in_all(groups)
+    scores = np.mean([[getattr(r, split).main for s in shared for r in group if r.seed == s] for group in groups], 0)
+    return Summary(float(scores.mean()), float(scores.std(ddof=1)) if scores.size > 1 else 0.0, int(scores.size))
+
+
 def widening(seeds: int) -> float:
     """The factor on the seeds' deviations: sqrt(n / (n - 1)) * t(97.5 %, n - 1) / z(97.5 %); 0 for one seed."""
     if seeds < 2:
@@ -136,12 +170,28 @@ def _interval(
 ) -> Interval:
     """The interval of the mean of `observed`, whose row s comes from the one or two records `rows[s]`."""
     size = _check_same_examples(rows, split)
-    over_examples = _scores_on_draws(task, rows, split, resamples, seed).mean(axis=1)
-    drawn = seeding.generator(seed, "bootstrap seeds").integers(len(rows), size=(resamples, len(rows)))
+    return _over_seeds(observed, _scores_on_draws(task, rows, split, resamples, seed).mean(axis=1), size, seed)
+
+
+def _over_seeds(
+    observed: Float[np.ndarray, " S"], over_examples: Float[np.ndarray, " R"], size: int, seed: int
+) -> Interval:
+    """The interval of the mean of `observed`, one value a seed, whose mean on draws of examples is `over_examples`."""
+    seeds = len(observed)
+    drawn = seeding.generator(seed, "bootstrap seeds").integers(seeds, size=(len(over_examples), seeds))
     over_seeds = (observed - observed.mean())[drawn].mean(axis=1)
-    draws = over_examples + widening(len(rows)) * over_seeds
+    draws = over_examples + widening(seeds) * over_seeds
     low, high = np.quantile(draws, [0.5 - COVERAGE / 2, 0.5 + COVERAGE / 2])
-    return Interval(float(observed.mean()), float(low), float(high), len(rows), size)
+    return Interval(float(observed.mean()), float(low), float(high), seeds, size)
+
+
+def _seeds_in_all(groups: Sequence[Sequence[Record]]) -> list[int]:
+    """The seeds that every group has, ascending; raises UserError where there is none."""
+    seeds = [{record.seed for record in group} for group in groups]
+    shared = sorted(set.intersection(*seeds)) if seeds else []
+    if not shared:
+        raise UserError(f"no seed has all runs: {', '.join(str(sorted(each)) for each in seeds) or 'there are none'}")
+    return shared
 
 
 def _check_same_examples(rows: Sequence[tuple[Record, ...]], split: Split) -> int:

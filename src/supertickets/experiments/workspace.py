@@ -18,9 +18,9 @@ from supertickets.config import Config
 from supertickets.data import files, splits
 from supertickets.data.batching import KEY_FILE, tokenise, tokenizer_sha256
 from supertickets.data.tasks import Task
-from supertickets.encoders.checkpoints import resolve
+from supertickets.encoders.checkpoints import load_tokenizer, resolve
 from supertickets.encoders.families import longest_input, structures_of
-from supertickets.encoders.loading import load, load_tokenizer
+from supertickets.encoders.loading import load
 from supertickets.encoders.pruning import kept_units
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
@@ -164,6 +164,11 @@ class Workspace:
     def ticket_folder(self, run: Run) -> Path:
         """Where the run's ticket lies."""
         return self.folder / TICKETS / run.name
+
+
+def encoder_sha256(name: str) -> str:
+    """Checksum of an encoder's weights, config and tokenizer; raises UserError when there is no such encoder."""
+    return _encoder_sha256(*load(resolve(name)))
 
 
 def _encoder_sha256(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -19,7 +19,7 @@ from supertickets.data.batching import Collator, collator
 from supertickets.data.mixing import MixedBatches
 from supertickets.errors import UserError
 from supertickets.learning.sharing import Guard, SharedModel
-from supertickets.learning.training import TicketTrainer, Trained, arguments, generators_kept
+from supertickets.learning.training import TicketTrainer, Trained, arguments, generators_kept, unwrap
 
 Row = dict[str, Any]
 
@@ -69,6 +69,7 @@ def train_shared(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*pin_memory.*")
             outcome = trainer.train()
+    unwrap(shared)
     shared.eval()
     return Trained(outcome.global_step, batches.drawn, outcome.training_loss)
 

@@ -59,7 +59,7 @@ class SharedModel(nn.Module):
         if task not in self._views:
             return []
         weights = dict(self.models[task].named_parameters())
-        return [(weights[name], part) for name, part in self._views[task].slices.items()]
+        return [(weights[name], part.to(weights[name].device)) for name, part in self._views[task].slices.items()]
 
 
 @dataclass(frozen=True)

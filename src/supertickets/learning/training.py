@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from datasets import Dataset
+from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
@@ -71,7 +72,7 @@ def train(
             # accelerate asks for pinned memory even where there is no accelerator.
             warnings.filterwarnings("ignore", message=".*pin_memory.*")
             outcome = trainer.train()
-    _unwrap(model)
+    unwrap(model)
     model.eval()
     return Trained(outcome.global_step, round(config.epochs * len(examples)), outcome.training_loss)
 
@@ -139,7 +140,7 @@ def _check_trackers(config: TrainingConfig) -> None:
         raise UserError(f"{', '.join(missing)} is not installed", "training.log_to", f"pip install {' '.join(missing)}")
 
 
-def _unwrap(model: PreTrainedModel) -> None:
+def unwrap(model: nn.Module) -> None:
     """Take off the autocast that accelerate leaves on the forward pass: what follows, scoring too, runs in fp32."""
     for name in ("_original_forward", "forward"):
         model.__dict__.pop(name, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from supertickets.reports.findings import Findings
 from supertickets.reports.style import FFN_NAMES
 
 REPORT_FILE = "report.html"
+_NOSCRIPT = (
+    "The figures and the sorting need JavaScript; the same figures lie in the folder <code>figures</code> beside this "
+    "page."
+)
 
 
 def write_page(sweep_folder: Path, findings: Findings) -> Path:
@@ -29,10 +34,17 @@ def write_page(sweep_folder: Path, findings: Findings) -> Path:
 
 
 def render(findings: Findings) -> str:
-    """The page's HTML. Everything that is not ours is escaped: the template engine escapes all but `Markup`."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    context = _result(findings) | _figures(findings) | _tables(findings) | _background(findings)
-    return environment.from_string(_file("page.html")).render(context)
+    """The page's HTML. Everything that is not ours is escaped."""
+    return fill("page.html", _result(findings) | _figures(findings) | _tables(findings) | _background(findings))
+
+
+def fill(template: str, context: Mapping[str, Any]) -> str:
+    """The HTML of a template beside this module, with style, script and Plotly in it; all but `Markup` is escaped."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, loader=jinja2.FunctionLoader(_file)
+    )
+    ours = {"css": Markup(_file("page.css")), "js": Markup(_file("page.js")), "plotly": Markup(get_plotlyjs())}
+    return environment.get_template(template).render({**context, **ours})
 
 
 def embedded(figure: go.Figure) -> Markup:
@@ -50,6 +62,10 @@ def _result(findings: Findings) -> dict[str, Any]:
     planned = len(findings.records) + len(findings.missing)
     return {
         "title": f"{findings.task.name} · {findings.config.encoder.name}",
+        "subject": "super ticket",
+        "eyebrow": "Super ticket report",
+        "made_by": "sweep",
+        "noscript": Markup(_NOSCRIPT),
         "sentence": sentence(outcome) if outcome else None,
         "beats_full": outcome.beats_full if outcome else None,
         "tiles": prose.tiles(outcome) if outcome else [],
@@ -88,15 +104,11 @@ def _tables(findings: Findings) -> dict[str, Any]:
 
 
 def _background(findings: Findings) -> dict[str, Any]:
-    versions = findings.records[-1].provenance.get("versions", {}) if findings.records else {}
     return {
         "sizes": rows.sizes(findings),
         "data_notes": prose.data_notes(findings),
         "terms": prose.terms(findings),
         "origin": prose.origin(findings),
         "settings": settings.dump(findings.config),
-        "version": versions.get("supertickets"),
-        "css": Markup(_file("page.css")),
-        "js": Markup(_file("page.js")),
-        "plotly": Markup(get_plotlyjs()),
+        "version": prose.version(findings.records),
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from supertickets.config import Teacher
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import DEV_SELECTED, Outcome, signed, spread
+from supertickets.experiments.records import Record
 from supertickets.experiments.statistics import INTERVAL_METHOD, Interval
 from supertickets.learning.speed import Speedup
 from supertickets.reports.findings import Findings
@@ -21,31 +22,29 @@ def tiles(outcome: Outcome) -> list[dict[str, Any]]:
     """The numbers that matter, with what a reader needs beside each."""
     control, speedup = outcome.control, outcome.speedup
     made = [
-        _tile(
+        tile(
             "Weights kept",
             f"{100 * outcome.weights_all:.1f} %",
             f"{100 * outcome.weights_encoder:.1f} % of the encoder’s layers",
             f"level {outcome.sparsity:g}",
         ),
-        _tile(
+        tile(
             "Super ticket’s score",
             spread(outcome.ticket),
             f"full model: {spread(outcome.full)}",
             seeds(outcome.ticket.n),
         ),
-        _tile("Ticket minus full model", signed(outcome.difference.value), *interval_lines(outcome.difference)),
+        tile("Ticket minus full model", signed(outcome.difference.value), *interval_lines(outcome.difference)),
     ]
     if control is not None:
         where = f"both at level {control.sparsity:g}"
-        made.append(
-            _tile("Winning minus random", signed(control.difference.value), interval(control.difference), where)
-        )
+        made.append(tile("Winning minus random", signed(control.difference.value), interval(control.difference), where))
     if outcome.target is not None:
         target = outcome.target
         share = f"{100 * target.found:.1f} %"
-        made.append(_tile(f"Budget, {MEASURES[target.measure]}", share, f"asked for {100 * target.asked:.1f} %"))
+        made.append(tile(f"Budget, {MEASURES[target.measure]}", share, f"asked for {100 * target.asked:.1f} %"))
     if speedup is not None:
-        made.append(_tile("Speed", f"× {speedup.median:.2f}", *_speed_lines(speedup)))
+        made.append(tile("Speed", f"× {speedup.median:.2f}", *_speed_lines(speedup)))
     return made
 
 
@@ -169,21 +168,32 @@ def units_caption(findings: Findings) -> str:
 
 
 def origin(findings: Findings) -> list[tuple[str, str]]:
-    """Versions, commit, machine and time; where runs differ, every value."""
+    """How many runs, of which encoder, and where the records come from."""
     facts = [
         ("Runs", f"{len(findings.records)} in this report, {len(findings.missing)} missing"),
         ("Encoder", findings.config.encoder.name),
     ]
     if findings.unplanned:
         facts.append(("Not counted", f"{len(findings.unplanned)} runs in the folder that these settings do not plan"))
+    return [*facts, *provenance(findings.records)]
+
+
+def provenance(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Versions, commit, machine and time of the records; where they differ, every value."""
     found: dict[str, list[str]] = {}
-    for record in findings.records:
+    for record in records:
         for name, value in _facts(record.provenance):
             values = found.setdefault(name, [])
             values += [value] if value not in values else []
     times = sorted(found.pop("Time", []))
-    facts += [(name, "; ".join(values)) for name, values in found.items()]
+    facts = [(name, "; ".join(values)) for name, values in found.items()]
     return [*facts, ("Time", " to ".join(dict.fromkeys((times[0], times[-1]))))] if times else facts
+
+
+def version(records: Sequence[Record]) -> str | None:
+    """The version of supertickets that made the last of the records, where it is recorded."""
+    versions: Mapping[str, str] = records[-1].provenance.get("versions", {}) if records else {}
+    return versions.get("supertickets")
 
 
 def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -196,7 +206,8 @@ def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     return facts
 
 
-def _tile(name: str, value: str, *details: str) -> dict[str, Any]:
+def tile(name: str, value: str, *details: str) -> dict[str, Any]:
+    """A number that matters, its name and what a reader needs beside it."""
     return {"name": name, "value": value, "details": details}
 
 

@@ -182,8 +182,8 @@ def sizes(findings: Findings) -> list[dict[str, Any]]:
     train, report = recorded.get("train", {}), recorded.get("report", {})
     data = findings.config.data
     held_out = max((record.selection.n for record in findings.records), default=None)
-    drawn, reported = _drawn(train, data.train_examples), _drawn(report, data.report_examples)
-    training = None if drawn is None or held_out is None else drawn - held_out
+    used, reported = drawn(train, data.train_examples), drawn(report, data.report_examples)
+    training = None if used is None or held_out is None else used - held_out
     return [
         _size("training", training, train, "fine-tuning and scoring"),
         _size(
@@ -193,7 +193,8 @@ def sizes(findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def _drawn(recorded: Mapping[str, Any], limit: int | None) -> int | None:
+def drawn(recorded: Mapping[str, Any], limit: int | None) -> int | None:
+    """Examples of a file that are used, of which there are as many as the file's rows or the limit."""
     rows = recorded.get("rows")
     return None if rows is None else min(rows, limit or rows)
 

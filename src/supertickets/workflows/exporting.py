@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from supertickets import storage
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, OUTCOME_FILE, SUPER_TICKET
+from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, MODEL, OUTCOME_FILE, SHARED_FILE, SUPER_TICKET
 from supertickets.experiments.records import load_all
 from supertickets.reports.card import Facts, Sweep, model_card
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
@@ -21,22 +21,24 @@ MODULES_FILE = "modules.json"  # of a sentence-transformers model: its modules, 
 SENTENCE_FILES = ("config_sentence_transformers.json", "sentence_bert_config.json", MODULES_FILE)
 
 
-def export(ticket: Path | str, *, to: Literal["hf", "onnx"] = "hf", out: Path | str) -> Path:
+def export(ticket: Path | str, *, task: str | None = None, to: Literal["hf", "onnx"] = "hf", out: Path | str) -> Path:
     """Write the model of a sweep's super ticket, or a pruned model's folder, for others to load; returns `out`.
 
-    `hf` loads with transformers' Auto classes (and with SentenceTransformer if the model was one), with
-    this package or with `trust_remote_code=True`; `onnx` runs in ONNX Runtime. Raises UserError when
-    `ticket` holds no trained pruned model, or `out` holds files already.
+    Of what `share` left, `task` names the task whose model is written. `hf` loads with transformers'
+    Auto classes (and with SentenceTransformer if the model was one), with this package or with
+    `trust_remote_code=True`; `onnx` runs in ONNX Runtime. Raises UserError when `ticket` holds no
+    trained pruned model, or `out` holds files already.
     """
-    source, out = _model_folder(Path(ticket)), Path(out)
+    source, out = _model_folder(Path(ticket), task), Path(out)
     if to not in ("hf", "onnx"):
         raise UserError(f"'{to}' is not a format known here (hf, onnx)", "to")
     with storage.atomic_folder(out) as target:
         # Torch takes seconds to load: an `out` that cannot be is refused before.
         from supertickets.encoders.export import CARD_FILE, write_checksums, write_model
         from supertickets.encoders.loading import load_pruned
+        from supertickets.encoders.shared import load_task
 
-        model, tokenizer = load_pruned(source)
+        model, tokenizer = load_pruned(source) if task is None else load_task(source, task)
         if to == "onnx":
             from supertickets.encoders.onnx import export_onnx
 
@@ -52,9 +54,15 @@ def export(ticket: Path | str, *, to: Literal["hf", "onnx"] = "hf", out: Path | 
     return out
 
 
-def _model_folder(ticket: Path) -> Path:
+def _model_folder(ticket: Path, task: str | None) -> Path:
     if not ticket.is_dir():
         raise UserError("no such folder", str(ticket), "give the folder of a sweep or of a pruned model")
+    if task is not None or any((ticket / one / SHARED_FILE).is_file() for one in (".", MODEL)):
+        from supertickets.encoders.shared import described_task, locate
+
+        folder = locate(ticket) or ticket
+        described_task(folder, task)
+        return folder
     if (ticket / CONFIG_FILE).is_file():
         if not (ticket / SUPER_TICKET).is_dir():
             raise UserError("this sweep has no super ticket yet", str(ticket), "run it to its end: it resumes")

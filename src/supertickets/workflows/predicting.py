@@ -12,11 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from supertickets import settings, storage
-from supertickets.config import Config
-from supertickets.data.demo import TASK as DEMO
+from supertickets.conflicts import EMBEDDED_TASK
 from supertickets.data.tasks import Columns, KnownTask, known
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, SUPER_TICKET
+from supertickets.experiments.layout import CONFIG_FILE, MODEL, SHARED_FILE, SUPER_TICKET
 from supertickets.experiments.progress import Progress, Silent
 from supertickets.workflows.submitting import CsvLines, GlueLines, check_on_the_server
 
@@ -33,11 +32,22 @@ MOST_LINES = 20  # of progress
 
 
 @dataclass(frozen=True)
+class _Texts:
+    """What a model was trained on: a known task's texts, or columns of these names; cut at `max_length` tokens."""
+
+    known: str | None
+    text: str
+    text_pair: str | None
+    max_length: int
+
+
+@dataclass(frozen=True)
 class _Source:
-    """A model's folder, with what the sweep that made it says about texts: None where no sweep is beside it."""
+    """A model's folder, with the texts it was trained on where that is known; `task` of those that share an encoder."""
 
     folder: Path
-    config: Config | None = None
+    texts: _Texts | None = None
+    task: str | None = None
 
 
 def predict(
@@ -56,17 +66,17 @@ def predict(
     """Predict every row of a CSV, TSV, JSONL or Parquet file, in its order, and return the path of the result.
 
     `model_dir` is what `find` left (the sweep's folder or its super ticket), an exported folder, any tuned
-    Hugging Face folder of a known family, or an ONNX folder. `text` and `text_pair` name the file's
-    columns; they default to those the sweep was trained on, or to those of the known `task`, whose
-    published files can be read as they are. `format` csv has the columns `prediction` and, for classes,
-    one `p_<label>` each; glue is what GLUE's server takes: `index` and `prediction`, tab-separated.
-    `backend` onnx exports the model first. The file is checked as a whole before anything is
-    predicted, then read in parts, so it may be larger than the memory. Raises UserError; nothing is
-    written then.
+    Hugging Face folder of a known family, an ONNX folder, or what `share` left, of whose tasks `task`
+    chooses one. `text` and `text_pair` name the file's columns; they default to those the model was
+    trained on, or to those of the known `task`, whose published files can be read as they are. `format`
+    csv has the columns `prediction` and, for classes, one `p_<label>` each; glue is what GLUE's server
+    takes: `index` and `prediction`, tab-separated. `backend` onnx exports the model first. The file is
+    checked as a whole before anything is predicted, then read in parts, so it may be larger than the
+    memory. Raises UserError; nothing is written then.
     """
     path, target, progress = Path(file), Path(out), progress or Silent()
     _check_target(path, target)
-    source = _source(Path(model_dir))
+    source = _source(Path(model_dir), task)
     row = _known_task(source, task)
     columns = _columns(source, row, text, text_pair)
     if format == "glue":
@@ -77,7 +87,7 @@ def predict(
     progress.say("checking the file")
     rows = count_rows(path, columns, row, at_once=AT_ONCE)
     with TemporaryDirectory() as scratch:
-        model, tokenizer = _load(source.folder, backend, Path(scratch))
+        model, tokenizer = _load(source, backend, Path(scratch))
     writer = GlueLines(model.config, row) if format == "glue" and row else CsvLines(model.config)
     parts = _predictions(source, model, tokenizer, (path, columns, row), batch_size)
     with storage.atomic_file(target) as stream:
@@ -96,36 +106,55 @@ def _check_target(file: Path, out: Path) -> None:
         raise UserError("the predictions would replace the texts", str(out), "choose another --out")
 
 
-def _source(path: Path) -> _Source:
-    """The model's folder and the sweep around it, wherever in it one points."""
+def _source(path: Path, task: str | None) -> _Source:
+    """The model's folder and what made it, wherever in that one points."""
     if not path.is_dir():
         raise UserError("there is no such folder", str(path), "give a sweep's folder or a model's")
+    if any((path / one / SHARED_FILE).is_file() for one in (".", MODEL)):
+        return _shared_source(path, task)
     if (path / CONFIG_FILE).is_file():
         if not (path / SUPER_TICKET / "config.json").is_file():
-            raise UserError(
-                "this sweep has no super ticket yet", str(path), "run the sweep on, or give a model's folder"
-            )
+            what = "there is no super ticket yet, and no shared model"
+            raise UserError(what, str(path), "run it on, or give a model's folder")
         path = path / SUPER_TICKET
     if not (path / "config.json").is_file():
         what = "this folder holds no model: config.json is missing"
         raise UserError(what, str(path), "give a sweep's folder or a model's")
     beside = path.parent / CONFIG_FILE
-    return _Source(path, settings.load(beside) if path.name == SUPER_TICKET and beside.is_file() else None)
+    return _Source(path, _texts(beside) if path.name == SUPER_TICKET and beside.is_file() else None)
+
+
+def _shared_source(path: Path, task: str | None) -> _Source:
+    from supertickets.encoders.shared import described_task, locate
+
+    folder = locate(path)
+    assert folder is not None
+    about = described_task(folder, task)["tasks"][task]
+    try:
+        return _Source(folder, _Texts(**about["texts"], max_length=about["max_length"]), task)
+    except (KeyError, TypeError) as fault:
+        raise UserError(f"what {task} reads cannot be made out ({fault})", str(folder / SHARED_FILE)) from fault
+
+
+def _texts(file: Path) -> _Texts:
+    """What a sweep's config says of its texts."""
+    config = settings.load(file)
+    data = config.data
+    own = data.train is not None or data.task in (None, EMBEDDED_TASK)
+    return _Texts(None if own else data.task, data.text, data.text_pair, config.encoder.max_length)
 
 
 def _known_task(source: _Source, task: str | None) -> KnownTask | None:
-    """The task asked for, or the known one that the sweep was about; None for own data."""
-    if task is not None:
+    """The task asked for, or the known one that the model was trained on; None for own data."""
+    if source.task is None and task is not None:
         return known(task)
-    data = source.config.data if source.config else None
-    if data is None or data.train is not None or data.task is None or data.task == DEMO.name:
-        return None
-    return known(data.task)
+    name = source.texts.known if source.texts else None
+    return None if name is None else known(name)
 
 
 def _columns(source: _Source, row: KnownTask | None, text: str | None, text_pair: str | None) -> Columns:
     """Where the file keeps its texts: as asked, else as the task or the sweep has it."""
-    data = source.config.data if source.config else None
+    data = source.texts
     if row is not None:
         usual, pair = row.layouts[0].columns.text, row.layouts[0].columns.text_pair
     else:
@@ -140,12 +169,13 @@ def _columns(source: _Source, row: KnownTask | None, text: str | None, text_pair
 
 
 def _load(
-    folder: Path, backend: Backend | None, scratch: Path
+    source: _Source, backend: Backend | None, scratch: Path
 ) -> tuple[PreTrainedModel | OnnxModel, PreTrainedTokenizerBase]:
-    from supertickets.encoders.loading import load_tokenizer
+    from supertickets.encoders.checkpoints import load_tokenizer
     from supertickets.encoders.onnx import ABOUT_FILE, export_onnx, load_onnx
     from supertickets.encoders.trained import load_trained
 
+    folder = source.folder
     model: PreTrainedModel | OnnxModel
     if (folder / ABOUT_FILE).is_file():
         if backend == "torch":
@@ -156,7 +186,7 @@ def _load(
             what = f"this model does not classify texts: its outputs are {', '.join(model.outputs)}"
             raise UserError(what, str(folder), "export one with a sequence-classification head")
     else:
-        model, tokenizer = load_trained(folder)
+        model, tokenizer = load_trained(folder, source.task)
         if backend == "onnx":
             export_onnx(model, tokenizer, scratch / "onnx")
             model = load_onnx(scratch / "onnx")
@@ -184,8 +214,8 @@ def _predictions(
     from supertickets.learning import evaluation
 
     longest = longest_input(model) if isinstance(model, PreTrainedModel) else model.longest
-    if source.config is not None:
-        longest = min(longest, source.config.encoder.max_length)
+    if source.texts is not None:
+        longest = min(longest, source.texts.max_length)
     for table in read_chunks(*texts, at_once=AT_ONCE):
         cells = table.cells
         columns = token_columns(cells["text"], cells.get("text_pair"), tokenizer, usable_length(longest, tokenizer))

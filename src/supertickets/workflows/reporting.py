@@ -1,11 +1,14 @@
-"""report: from a sweep's folder, finished or not, to its page, its figures and its outcome. No torch."""
+"""report: from a sweep's or a sharing experiment's folder, finished or not, to its page and outcome.
+
+Of a sweep it loads no torch.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supertickets import settings, storage
+from supertickets import settings, storage, yaml_places
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, OUTCOME_FILE, SPEED_FILE
@@ -14,16 +17,18 @@ from supertickets.learning.speed import Speedup
 
 if TYPE_CHECKING:
     from supertickets.experiments.outcome import Outcome
+    from supertickets.experiments.sharing_outcome import SharingOutcome
     from supertickets.reports.findings import Findings
 
 
 def report(folder: Path | str) -> Path:
-    """Write report.html, figures/*.svg and outcome.json from a sweep's records; returns the page's path.
+    """Write report.html and outcome.json, and a sweep's figures/*.svg, from the records; returns the page's path.
 
-    An unfinished sweep gets a page that says what is missing. Raises UserError when the folder is no
-    sweep's, or a record in it is damaged.
+    The folder is a sweep's or a sharing experiment's. What is not finished gets a page that says what is
+    missing. Raises UserError when the folder is neither, or a record in it is damaged.
     """
-    _, page = _report(Path(folder))
+    folder = Path(folder)
+    _, page = _report_sharing(folder) if is_sharing(folder) else _report(folder)
     return page
 
 
@@ -38,6 +43,40 @@ def conclude_and_report(folder: Path) -> tuple[Outcome, str, Path]:
     if findings.outcome is None:
         raise UserError("no seed has both its full model and a winning ticket yet", str(folder), "run the sweep on")
     return findings.outcome, sentence(findings.outcome), page
+
+
+def conclude_and_report_sharing(folder: Path) -> tuple[str, Path]:
+    """As `report`, for a sharing experiment: its one sentence and the page's path.
+
+    Raises UserError while no multi-task run is finished.
+    """
+    from supertickets.experiments.sharing_outcome import sentence
+
+    outcome, page = _report_sharing(folder)
+    return sentence(outcome), page
+
+
+def is_sharing(folder: Path) -> bool:
+    """Whether the folder's config is that of a sharing experiment, which names tasks."""
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        return False
+    plain = yaml_places.parse(path.read_text(encoding="utf-8"), str(path)).value
+    return isinstance(plain, dict) and "tasks" in plain
+
+
+def _report_sharing(folder: Path) -> tuple[SharingOutcome, Path]:
+    from supertickets.experiments.sharing_outcome import conclude_sharing, sentence
+    from supertickets.experiments.sharing_reading import read_sharing
+    from supertickets.reports.sharing_page import write_sharing_page
+
+    sharing = read_sharing(folder)
+    outcome = conclude_sharing(sharing)
+    (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
+    if sharing.finished:
+        result = outcome.to_dict() | {"sentence": sentence(outcome), "missing": sharing.missing}
+        storage.write_json(folder / OUTCOME_FILE, result)
+    return outcome, write_sharing_page(folder, sharing, outcome)
 
 
 def _report(folder: Path) -> tuple[Findings, Path]:

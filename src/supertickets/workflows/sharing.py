@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supertickets import settings, storage
+from supertickets.config import ShareConfig
 from supertickets.conflicts import task_config
-from supertickets.experiments.layout import MODEL
+from supertickets.errors import UserError
+from supertickets.experiments.layout import CONFIG_FILE, MODEL
 from supertickets.experiments.progress import Progress, Silent
 from supertickets.workflows.finding import sweep_task
 
@@ -36,7 +38,7 @@ def share(
     name>) keeps everything; calling again resumes. Raises UserError for bad input.
     """
     from supertickets.experiments.executors import check_workers, default_workers, executor
-    from supertickets.experiments.gathering import Gathering, sweep_folder
+    from supertickets.experiments.gathering import Gathering, check_owner, sweep_folder
     from supertickets.experiments.shares import chosen_run, deliver_shared, is_shared_delivered, share_missing
     from supertickets.experiments.sweeps import result_of
     from supertickets.workflows.reporting import conclude_and_report_sharing
@@ -44,11 +46,15 @@ def share(
     config = settings.load_shared(Path(file), set)
     folder, progress = Path(out or Path("runs") / Path(file).stem), progress or Silent()
     workers = default_workers() if workers is None else check_workers(workers)
-    for task in config.tasks:
-        if config.tasks[task].ticket is None:
-            progress.say(f"task {task}: its own sweep, for its tickets")
-            sweep_task(task_config(config, task), sweep_folder(folder, config, task), workers, progress)
+    progress.say("checking the tasks")
+    check_owner(folder, config)
+    _check_tasks(folder, config)  # before the lock, which makes the folder: bad input leaves none behind
     with storage.sweep_lock(folder):
+        for task in config.tasks:
+            if config.tasks[task].ticket is None:
+                progress.say(f"task {task}: its own sweep, for its tickets")
+                sweep_task(task_config(config, task), sweep_folder(folder, config, task), workers, progress)
+        storage.remove_leftovers(folder)
         tasks = Gathering.put(folder, config)
         with executor(workers) as pool:
             records = share_missing(tasks, pool, progress)
@@ -59,3 +65,22 @@ def share(
                     result_of(pool.submit(deliver_shared, folder, run))
         sentence, page = conclude_and_report_sharing(folder)
     return Shared(sentence, page, folder / MODEL)
+
+
+def _check_tasks(folder: Path, config: ShareConfig) -> None:
+    """Raise UserError, naming the task, for whatever its sweep or its given tickets would fail by later."""
+    from supertickets.experiments.gathering import check_tickets, sweep_folder
+    from supertickets.experiments.workspace import Inputs, encoder_sha256
+
+    encoder = encoder_sha256(config.encoder.name) if any(about.ticket for about in config.tasks.values()) else ""
+    for task, about in config.tasks.items():
+        given, home = about.ticket is not None, sweep_folder(folder, config, task)
+        if not given and (home / CONFIG_FILE).is_file():
+            continue  # begun already: its sweep compares all that it depends on
+        try:
+            if given:
+                check_tickets(home, config, encoder)
+            else:
+                Inputs.read(task_config(config, task))
+        except UserError as fault:
+            raise UserError(f"task {task}: {fault.what}", fault.where, fault.do) from fault

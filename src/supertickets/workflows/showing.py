@@ -1,4 +1,4 @@
-"""show: what a ticket, a run or a sweep is, what is missing and what it cost."""
+"""show: what a ticket, a run, a sweep or a sharing experiment is, what is missing and what it cost."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import numpy as np
 from jaxtyping import Bool
 
 from supertickets import settings, storage
-from supertickets.config import Config
+from supertickets.config import Config, ShareConfig
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, OUTCOME_FILE, REPORT_FILE, SUPER_TICKET
+from supertickets.experiments.layout import CONFIG_FILE, MODEL, OUTCOME_FILE, REPORT_FILE, SUPER_TICKET, TASKS
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run
 from supertickets.tickets.structures import FFN_WORDS
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
 from supertickets.workflows.facts import aligned, duration, listed
+from supertickets.workflows.reporting import is_sharing
 
 
 @dataclass(frozen=True)
 class Shown:
     """What lies in a folder: rows of a label and a text, what is missing, and the seconds it took to make."""
 
-    kind: Literal["ticket", "run", "sweep"]
+    kind: Literal["ticket", "run", "sweep", "experiment"]
     path: Path
     rows: tuple[tuple[str, str], ...]
     missing: tuple[str, ...]
@@ -39,7 +40,7 @@ class Shown:
 
 
 def show(path: Path | str) -> Shown:
-    """Say what lies at `path`: a ticket's, a run's or a sweep's folder, or the file that makes it one.
+    """Say what lies at `path`: a ticket's, a run's, a sweep's or an experiment's folder, or the file that makes it one.
 
     Raises UserError when it is none of these, or damaged.
     """
@@ -85,7 +86,8 @@ def show_run(folder: Path) -> Shown:
     """A finished run: its scores on both splits and its size."""
     record = Record.load(folder)
     seconds = _seconds([record])
-    what = "full model" if record.kind == "full" else f"{record.kind} ticket at sparsity {record.sparsity:g}"
+    ticket = f"{record.kind} ticket at sparsity {record.sparsity:g}"
+    what = {"full": "full model", "multitask": "full model, shared"}.get(record.kind, ticket)
     rows = (
         ("what", f"{what}, seed {record.seed}"),
         *((split, _scores(getattr(record, split))) for split in ("selection", "report")),
@@ -100,6 +102,8 @@ def show_run(folder: Path) -> Shown:
 
 def show_sweep(folder: Path) -> Shown:
     """A sweep: how many of its runs are done, what is missing, and its result when it has one."""
+    if is_sharing(folder):
+        return show_sharing(folder)
     config = settings.load(folder / CONFIG_FILE)
     runs = plan(config)
     records, damaged = _records(folder, runs)
@@ -116,6 +120,37 @@ def show_sweep(folder: Path) -> Shown:
         ("cost", f"{_cost(seconds)}; {trained} examples trained on" if records else ""),
     )
     return Shown("sweep", folder, rows, tuple(missing), sum(seconds.values(), 0.0))
+
+
+def show_sharing(folder: Path) -> Shown:
+    """A sharing experiment: how many of its multi-task runs are done, each task's ticket, and its result."""
+    from supertickets.experiments.sharing_reading import read_sharing
+
+    sharing = read_sharing(folder)
+    config, arms = sharing.config, sharing.config.arms
+    records = [record for task in sharing.tasks for arm in arms for record in task.records[arm]]
+    missing = [*sharing.missing, *(name for name in (MODEL, REPORT_FILE) if not (folder / name).exists())]
+    seconds = _seconds(records)
+    outcome = storage.read_json(folder / OUTCOME_FILE) if (folder / OUTCOME_FILE).is_file() else {}
+    each = ", ".join(f"{len(sharing.tasks[0].records[arm])} of {len(config.seeds)} {arm}" for arm in arms)
+    names = listed([task.name for task in sharing.tasks])
+    tickets = [
+        (task.name, f"super ticket at sparsity {task.sparsity:g}, from {_sweep(config, task.name)}")
+        for task in sharing.tasks
+    ]
+    rows = (
+        ("what", f"{names} sharing {config.encoder.name}: seeds {listed(config.seeds)}"),
+        ("done", f"{sharing.finished} of {sharing.planned} multi-task runs: {each}"),
+        *tickets,
+        ("result", str(outcome.get("sentence", ""))),
+        ("cost", _cost(seconds)),
+    )
+    return Shown("experiment", folder, rows, tuple(missing), sum(seconds.values(), 0.0))
+
+
+def _sweep(config: ShareConfig, task: str) -> str:
+    """Where a task's tickets were found."""
+    return config.tasks[task].ticket or f"{TASKS}/{task}"
 
 
 _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
