@@ -10,10 +10,8 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 
 from supertickets.encoders.checkpoints import config_of, resolve
 from supertickets.encoders.families import PRUNED_KEY
-from supertickets.encoders.loading import head_of, load, load_tokenizer, quiet
+from supertickets.encoders.loading import CLASSIFIER, head_of, load, load_tokenizer, quiet
 from supertickets.errors import UserError
-
-HEAD = "ForSequenceClassification"
 
 
 def load_trained(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -25,7 +23,7 @@ def load_trained(name: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizer
     source = resolve(str(name))
     config = config_of(source)
     kinds = config.architectures or []
-    if kinds and head_of(config) != HEAD:  # ModernBERT's heads have the same weights
+    if kinds and head_of(config) != CLASSIFIER:  # ModernBERT's heads have the same weights
         raise _no_head(source, f"it is a {kinds[0]}")
     if getattr(config, PRUNED_KEY, None) is not None:
         if not kinds:
