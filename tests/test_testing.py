@@ -12,18 +12,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from torch import nn
-from transformers import GPT2Config, GPT2Model, PreTrainedModel
+from transformers import GPT2Config, GPT2Model, PreTrainedModel, PreTrainedTokenizerFast
 
 from small_models import CONFIGS, EAGER_ONLY, build
 from supertickets.encoders import families, onnx, pruning
 from supertickets.encoders import modeling_supertickets as shrinking
 from supertickets.encoders.families import BERT, FAMILIES, Family, layers_of, register, structures_of
-from supertickets.encoders.gating import Gating
+from supertickets.encoders.gating import Gating, gate
+from supertickets.encoders.loading import load
 from supertickets.errors import UserError
 from supertickets.learning.scoring import ORDERED, SCORERS, Batch
 from supertickets.testing import CHECKS, SCORER_CHECKS, CheckLeftOut, check_family, check_scorer, family_checks
 from supertickets.testing import families as battery
+from supertickets.testing.masks import half
+from supertickets.testing.passes import largest_difference, outputs
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.structures import Structures
 
@@ -320,3 +325,23 @@ def test_ordered_scorers_are_spared_one_check() -> None:
     """The 2021 code depends on batches: only `ordered` lets it pass."""
     with pytest.raises(AssertionError, match=r"^independent_of_batches, .* scores differ by \d+ %"):
         check_scorer("as_released")
+
+
+def test_a_pruned_strangers_folder_brings_its_row(page: list[str], tmp_path: Path) -> None:
+    """Where nobody called `register`, a folder of ESM loads, and its model is gated and pruned further."""
+    namespace: dict[str, Any] = {}
+    exec(compile(page[0].rpartition("check_family(")[0], str(PAGE), "exec"), namespace)
+    model = namespace["EsmForSequenceClassification"](namespace["config"])
+    pruning.prune(model, half(structures_of(model, "neuron"))).save_pretrained(tmp_path)
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"[UNK]": 0}))).save_pretrained(tmp_path)
+    del families.FAMILIES["esm"]
+    loaded, _ = load(tmp_path)
+    assert families.row_of(loaded.config) == namespace["ESM"]
+    structures, more = structures_of(loaded, "neuron"), half(structures_of(loaded, "neuron"), seed=1)
+    assert structures.architecture == "esm"
+    inputs = {"input_ids": torch.full((2, 6), 5)}
+    with gate(loaded, more):
+        gated = outputs(loaded, inputs)
+    assert largest_difference(outputs(pruning.prune(loaded, more), inputs), gated) < 1e-5
+    with pytest.raises(UserError, match="'esm' is not an encoder family known here"):
+        structures_of(namespace["EsmForSequenceClassification"](namespace["config"]))

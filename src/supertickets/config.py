@@ -95,7 +95,7 @@ class UnitsConfig:
     ffn: FfnUnit = "sublayer"
     """FFN units: sublayer (whole feed-forward sublayers, as published) or neuron (single intermediate neurons)."""
     multiple: Positive = 8
-    """Neurons are dropped in blocks of this many, lowest of a layer first: such sizes run fast; 1 drops them singly."""
+    """Neurons go in blocks of this many, or the largest common divisor of it and a layer's: fast sizes; 1: singly."""
 
 
 @dataclass(frozen=True, config=type_config)

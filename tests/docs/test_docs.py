@@ -6,10 +6,14 @@ import re
 from functools import reduce
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import supertickets
+from small_examples import tokenizer
+from small_models import build
+from supertickets.config import Measure, ScorerName
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
@@ -56,3 +60,21 @@ def test_the_index_names_every_page() -> None:
 def test_changes_of_the_next_version_are_kept() -> None:
     """CHANGELOG.md has an Unreleased section, as Keep a Changelog asks."""
     assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_units_page_has_every_scorer_and_measure() -> None:
+    """docs/units.md has one row for each."""
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "units.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted([*get_args(ScorerName), *get_args(Measure)])
+
+
+def test_export_page_names_every_file(tmp_path: Path) -> None:
+    """docs/export.md names what an export for transformers writes, one tokenizer file for all of them."""
+    model = build("bert", "sdpa")
+    supertickets.prune(model, supertickets.Mask.full(supertickets.structures_of(model)))
+    model.save_pretrained(tmp_path / "own")
+    tokenizer().save_pretrained(tmp_path / "own")
+    out = supertickets.export(tmp_path / "own", out=tmp_path / "out")
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    files = {path.name for path in out.iterdir()} - {"tokenizer_config.json", "special_tokens_map.json"}
+    assert {name for name in files if f"`{name}`" not in page} == set()

@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+import typer
 
+from small_examples import tokenizer
 from small_models import batch, build
+from supertickets.cli.app import app
+from supertickets.encoders.families import FAMILIES
 from supertickets.tickets.masks import Mask
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -84,3 +88,49 @@ def test_find_example_runs(tiny_bert_folder: Path, tmp_path: Path, monkeypatch: 
     assert "% of the weights" in names["found"].sentence
     assert names["model"].config.num_labels == 2
     assert (Path("runs/mine") / "report.html").is_file()
+
+
+def test_prune_and_doors_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three lines halve a model; the saved folder comes back through transformers' own class, as small and equal."""
+    monkeypatch.chdir(tmp_path)
+    model = build("bert", "sdpa")
+    full = model.num_parameters()
+    exec(example("prune"), {"model": model, "tokenizer": tokenizer(), "dataloader": [batch()]})
+    names: dict[str, Any] = {}
+    exec(example("doors"), names)
+    assert names["model"].num_parameters() == model.num_parameters() < full
+    with torch.no_grad():
+        assert torch.equal(names["model"](**batch()).logits, model(**batch()).logits)
+
+
+def test_vocabulary_example_runs(tmp_path: Path) -> None:
+    """One line, and a smaller embedding and tokenizer."""
+    names: dict[str, Any] = {"model": build("bert"), "tokenizer": tokenizer(), "texts": ["word7 word8"]}
+    names["model"].resize_token_embeddings(len(names["tokenizer"]))
+    before = len(names["tokenizer"])
+    exec(example("vocabulary"), names)
+    assert names["model"].config.vocab_size == len(names["tokenizer"]) < before
+
+
+def test_check_example_runs() -> None:
+    """The battery passes on a family that is known."""
+    exec(example("check"), {"model": build("bert", "sdpa")})
+
+
+def test_commands_are_the_command_lines() -> None:
+    """Every `supertickets ...` line names a verb, and options that this verb has."""
+    lines = [line.split("#")[0] for line in re.findall(r"^supertickets .*$", README, re.MULTILINE)]
+    assert len(lines) >= 6
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for line in lines:
+        verb, *words = line.split()[1:]
+        known = {option for parameter in verbs[verb].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def test_families_are_those_of_the_code() -> None:
+    """The list of families names each model type that has a row, and no other."""
+    listed = re.search(r"\*\*Families\*\*: (.*?), under", README, re.DOTALL)
+    assert listed
+    named = listed[1].lower().replace("deberta v2 and v3", "deberta-v2").split(", ")
+    assert sorted(named) == sorted(FAMILIES)

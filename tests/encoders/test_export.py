@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from small_examples import tokenizer
@@ -77,10 +78,12 @@ def test_logits_come_back_bit_for_bit(family: str, tmp_path: Path) -> None:
 
 
 def test_regression_comes_back_as_regression(tmp_path: Path) -> None:
-    """One output, whatever number of classes `load` is told."""
+    """One output, and squared error; two classes are refused."""
     model, ticket = ticket_model(num_labels=1, problem_type="regression")
     save_ticket_model(tmp_path / "ticket", model, tokenizer(), ticket)
-    loaded, _ = load(tmp_path / "ticket", classes=2)
+    loaded, _ = load(tmp_path / "ticket")
+    with pytest.raises(UserError, match="this ticket's trained head has 1 classes"):
+        load(tmp_path / "ticket", classes=2)
     assert (loaded.config.num_labels, loaded.config.problem_type) == (1, "regression")
 
 
@@ -105,6 +108,7 @@ def test_the_folder_holds_model_tokenizer_and_ticket(folder: Path) -> None:
         "heads": [[0, 2, 3], [], [1]],
         "ffn": [1, 0, 0],
         "family": family_of("bert").row(),
+        "history": [{"mask_sha256": ticket.mask.sha256, "heads": 4, "neurons": 48, "version": version("supertickets")}],
     }
     listed = json.loads((folder / "checksums.json").read_text())
     assert set(listed) == names - {"checksums.json"}
@@ -210,3 +214,32 @@ def test_units_that_cannot_be(folder: Path, units: object) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"supertickets": units}))
     assert refusal(changed(folder)).startswith(f"{folder}: the ")
+
+
+def test_the_auto_classes_compare_checksums(folder: Path) -> None:
+    """One weight changed after the export is one sentence for transformers' own loading, and gone with the list."""
+    path = folder / "model.safetensors"
+    body = bytearray(path.read_bytes())
+    body[-1] ^= 1
+    path.write_bytes(bytes(body))
+    for auto in (AutoModel, AutoModelForSequenceClassification):
+        with pytest.raises(
+            OSError, match=r"model\.safetensors is not the file that was exported: its checksum differs"
+        ):
+            auto.from_pretrained(folder)
+    changed(folder)
+    AutoModel.from_pretrained(folder)
+
+
+def test_trained_on_and_saved_in_place_it_loads(folder: Path) -> None:
+    """Saving into an exported folder, loaded or pruned in memory, takes its checksums away: the change was meant."""
+    loaded, _ = load(folder)
+    in_memory, ticket = ticket_model()
+    for model in (loaded, in_memory):
+        save_ticket_model(folder, model, tokenizer(), ticket)
+        assert (folder / "checksums.json").is_file()
+        with torch.no_grad():
+            model.classifier.bias.add_(1)
+        model.save_pretrained(folder)
+        assert not (folder / "checksums.json").exists()
+        assert torch.equal(load(folder)[0].classifier.bias, model.classifier.bias)

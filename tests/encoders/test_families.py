@@ -158,8 +158,8 @@ def test_counts_after_pruning(model: PreTrainedModel) -> None:
         output = linear(layer, family.output)
         assert (output.in_features, output.out_features) == (8 * kept, 32)
         assert output.weight.shape == (32, 8 * kept)
-    kept_units = {"heads": [[0, 2, 3], [], [1]], "ffn": [1, 0, 1], "family": family.row()}
-    assert pruned.config.supertickets == kept_units
+    kept = {"heads": [[0, 2, 3], [], [1]], "ffn": [1, 0, 1], "family": family.row()}
+    assert {name: pruned.config.supertickets[name] for name in kept} == kept
     assert pruned.config.num_attention_heads == 4  # the architecture's, so that the full model can be built again
 
 
@@ -183,9 +183,13 @@ def test_an_exported_models_own_type_has_the_row_of_its_architecture() -> None:
 
 
 def test_a_mask_fits_its_own_shape_only() -> None:
-    """The same family with fewer layers is refused with both sizes; another hidden size is no other shape."""
+    """The same family with fewer layers is refused with both sizes, another width with the weights of a unit."""
     mask = Mask.full(structures_of(build("bert")))
-    check_fits(mask, build("bert", hidden_size=16))
+    check_fits(mask, build("bert", vocab_size=50))  # embeddings belong to no unit
+    with pytest.raises(UserError, match="the mask is for bert with 1,048 weights in a head, the model has 268"):
+        check_fits(mask, build("bert", hidden_size=16))
+    with pytest.raises(UserError, match="the mask is for bert with 3,152 weights in a FFN unit, the model has 4,192"):
+        check_fits(mask, build("bert", intermediate_size=64))
     with pytest.raises(UserError, match=r"the mask is for bert: 3 layers.*the model is bert: 2 layers"):
         check_fits(mask, build("bert", num_hidden_layers=2))
 

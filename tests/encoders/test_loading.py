@@ -250,12 +250,16 @@ def test_load_pruned_keeps_the_head(tmp_path: Path) -> None:
     [
         (["BertModel"], "Model"),
         (["TicketDebertaV2ForMultipleChoice"], "ForMultipleChoice"),
-        (["BertForPreTraining"], "Model"),
+        (["BertForPreTraining"], "ForPreTraining"),
+        (["TicketXLMRobertaModel"], "Model"),
+        (["BertLMHeadModel"], "LMHeadModel"),
+        (["RobertaForCausalLM"], "ForCausalLM"),
+        (["Classifier"], "Classifier"),
         (None, "Model"),
     ],
 )
 def test_head_of_a_config(names: list[str] | None, head: str) -> None:
-    """The end of the class name says which head a model was saved with; an unknown one counts as none."""
+    """The end of the class name says which head a model was saved with; an unknown one is not taken for none."""
     assert saved_head(BertConfig(architectures=names)) == head
 
 
@@ -281,3 +285,30 @@ def test_unigram_tokenizers_come_along(family: str, kind: Any, tmp_path: Path) -
         assert type(loaded) is kind and loaded("b d a") == own("b d a")
         assert len(set(loaded("b d a")["input_ids"])) >= 3
         prune(model, Mask.full(structures_of(model)))
+
+
+def test_a_head_that_nothing_loads_is_not_dropped(tmp_path: Path) -> None:
+    """A pruned model that was saved by a class of one's own is one sentence, and no bare encoder."""
+    folder = saved(tmp_path, prune(build("bert"), Mask.full(structures_of(build("bert")))))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["TwoTowers"]}))
+    with pytest.raises(UserError, match=r"a pruned model with another head than Model, ForSeq.*: TwoTowers"):
+        load_pruned(folder)
+
+
+def test_a_tickets_classes_are_its_own(tmp_path: Path) -> None:
+    """Other classes or labels than the trained head has are one sentence; its own, or none, load it."""
+    labels = ["bad", "so so", "good"]
+    model = build("bert", num_labels=3, id2label=dict(enumerate(labels)))
+    folder = saved(tmp_path, prune(model, Mask.full(structures_of(model))))
+    for asked in ({}, {"classes": 3}, {"labels": labels}, {"classes": 3, "labels": labels}):
+        assert list(load(folder, **asked)[0].config.id2label.values()) == labels
+    wrong: list[dict[str, Any]] = [
+        {"classes": 5},
+        {"classes": 2},
+        {"labels": ["a", "b", "c"]},
+        {"labels": labels[::-1]},
+    ]
+    for asked in wrong:
+        with pytest.raises(UserError, match=r"trained head has 3 classes \(bad, so so, good\), not those asked for"):
+            load(folder, **asked)

@@ -12,19 +12,29 @@ import pytest
 import torch
 from torch import nn
 from transformers import (
+    AlbertForPreTraining,
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
+    AutoModelForNextSentencePrediction,
+    AutoModelForPreTraining,
     AutoModelForQuestionAnswering,
     AutoModelForTokenClassification,
+    BertForNextSentencePrediction,
+    BertForPreTraining,
+    BertForSequenceClassification,
+    BertLMHeadModel,
+    ElectraForPreTraining,
     PreTrainedModel,
+    RobertaForCausalLM,
 )
 
 from small_models import CONFIGS, VARIANTS, batch, build
 from supertickets.config import FfnUnit
 from supertickets.encoders.families import layers_of, structures_of
 from supertickets.encoders.gating import gate
-from supertickets.encoders.pruning import keep, kept_units, left_units, prune
+from supertickets.encoders.pruning import keep, kept_units, left_units, prune, unshare_config
+from supertickets.encoders.pruning import mask_of as left_in
 from supertickets.errors import UserError
 from supertickets.tickets.masks import Mask
 
@@ -259,7 +269,7 @@ def test_pruning_twice_is_pruning_once_what_either_drops(family: str, first: Ffn
     ours, theirs = once.state_dict(), twice.state_dict()
     assert ours.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in ours.items())
     assert torch.equal(logits(once), logits(twice))
-    assert once.config.supertickets == twice.config.supertickets
+    assert kept_units(once) == kept_units(twice)
     assert not heads.all() and not neurons.all()
 
 
@@ -305,3 +315,103 @@ def test_mask_of_another_shape_is_refused() -> None:
         mask = Mask.full(structures_of(wrong, "neuron" if wrong is wide else "sublayer"))
         with pytest.raises(UserError, match=r"the mask is for .* the model is bert: 3 layers"):
             prune(build("bert"), mask)
+
+
+def test_models_that_share_a_config_are_pruned_apart() -> None:
+    """Two models of one config object, pruned by different masks, are each what their own gates said."""
+    config = CONFIGS["bert"]()
+    pair = [BertForSequenceClassification(config).eval() for _ in range(2)]
+    masks = [random_mask(model, "neuron", seed) for seed, model in enumerate(pair)]
+    for model, mask in zip(pair, masks, strict=True):
+        with gate(model, mask):
+            gated = logits(model)
+        torch.testing.assert_close(logits(prune(model, mask)), gated, rtol=0, atol=1e-6)
+        assert left_in(model, mask.structures) == mask
+        assert model.config is model.bert.config is model.bert.encoder.layer[0].attention.self.config
+    assert not hasattr(config, "supertickets") and config.model_type == "bert"
+
+
+def test_a_config_is_unshared_once() -> None:
+    """Every module that referred to the old one refers to the new one, which says the same."""
+    model = build("bert")
+    old = model.config
+    new = unshare_config(model)
+    assert new is model.config is model.bert.config is not old
+    assert new.to_dict() == old.to_dict()
+
+
+def test_a_config_of_other_weights_is_refused() -> None:
+    """A full model built from a pruned one's config, or a pruned one with a full config, is one sentence."""
+    pruned = build("bert", "sdpa")
+    mask = mask_of(pruned, "neuron")
+    prune(pruned, mask)
+    full = BertForSequenceClassification(pruned.config)
+    for use in (lambda: prune(full, mask), lambda: gate(full, mask), lambda: kept_units(full)):
+        with pytest.raises(UserError, match=r"layer 0 has weights of 4 heads and 48 neurons, .* 3 heads and 8 neurons"):
+            use()
+    prune((outer := build("bert")).bert, mask)
+    for use in (lambda: prune(outer, mask), lambda: structures_of(outer)):
+        with pytest.raises(UserError, match="units are gone, but its config does not say which; prune the whole model"):
+            use()
+
+
+@UNITS
+def test_the_units_left_are_a_mask(model: PreTrainedModel, units: FfnUnit) -> None:
+    """All of a full model; after two masks what both keep; a sublayer is there while one neuron is."""
+    structures = structures_of(model, units)
+    first, second = random_mask(model, units, 0), random_mask(model, units, 1)
+    assert left_in(model, structures) == Mask.full(structures)
+    prune(prune(model, first), second)
+    assert left_in(model, structures) == first & second
+    if units == "neuron":
+        assert left_in(model, structures_of(model)).ffn.all()
+    with pytest.raises(UserError, match="the mask is for"):
+        left_in(model, structures_of(build("bert", num_hidden_layers=2)))
+
+
+def test_history_has_an_entry_for_each_mask(tmp_path: Path) -> None:
+    """With its checksum and what was left after it; saved, loaded and pruned again, the list goes on."""
+    model = build("bert", head=AutoModel)
+    masks = [random_mask(model, "neuron", seed) for seed in range(2)]
+    prune(model, masks[0]).save_pretrained(tmp_path)
+    loaded = prune(AutoModel.from_pretrained(tmp_path), masks[1])
+    history, left = loaded.config.supertickets["history"], [masks[0], masks[0] & masks[1]]
+    assert [entry["mask_sha256"] for entry in history] == [mask.sha256 for mask in masks]
+    assert [entry["heads"] for entry in history] == [int(mask.heads.sum()) for mask in left]
+    assert [entry["neurons"] for entry in history] == [int(mask.ffn.sum()) for mask in left]
+    assert len(model.config.supertickets["history"]) == 1 and masks[0].sha256 != masks[1].sha256
+
+
+@pytest.mark.parametrize(
+    ("head", "family"),
+    [
+        (BertForPreTraining, "bert"),
+        (BertForNextSentencePrediction, "bert"),
+        (ElectraForPreTraining, "electra"),
+        (AlbertForPreTraining, "albert"),
+    ],
+)
+def test_heads_of_pretraining_come_back(head: Any, family: str, tmp_path: Path) -> None:
+    """Saved with their head, and loaded with it, weight by weight."""
+    model = prune(head(CONFIGS[family]()), mask_of(build(family)))
+    model.save_pretrained(tmp_path)
+    auto = AutoModelForNextSentencePrediction if "Next" in head.__name__ else AutoModelForPreTraining
+    ours, theirs = model.state_dict(), auto.from_pretrained(tmp_path).state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (lambda: BertLMHeadModel(CONFIGS["bert"]()), "prune: a pruned BertLMHeadModel could be saved, but not loaded"),
+        (lambda: RobertaForCausalLM(CONFIGS["roberta"]()), "prune: a pruned RobertaForCausalLM could be saved, but"),
+        (lambda: build("bert", is_decoder=True), "this is a decoder, which reads only to the left"),
+    ],
+)
+def test_heads_that_could_not_be_loaded_are_refused(model: Any, sentence: str) -> None:
+    """One sentence, and the model stays as it is."""
+    full = model()
+    before = full.num_parameters()
+    with pytest.raises(UserError, match=sentence):
+        prune(full, Mask(structures_of(full), HEADS, FFN))
+    assert full.num_parameters() == before and kept_units(full) is None

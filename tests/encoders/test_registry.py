@@ -113,6 +113,8 @@ def run(python: Path | str, code: str, folder: Path, *arguments: str) -> str:
 @pytest.mark.parametrize("family", CONFIGS)
 def test_auto_classes_load_it(family: str, head: str, tmp_path: Path) -> None:
     """Saved with save_pretrained, every family under every head comes back through its Auto class, bit for bit."""
+    if auto_name(head) not in modeling_supertickets.auto_map(type(CONFIGS[family]()).__name__):
+        pytest.skip("this family has no such head")
     model = pruned(family, head)
     folder = saved(model, tmp_path)
     auto = getattr(transformers, auto_name(head))

@@ -592,3 +592,12 @@ def test_real_minilm_on_real_sentences(glue: Path, tmp_path: Path) -> None:
     assert split(reloaded, [*sentences, *UNSEEN]) == split(small[1], [*sentences, *UNSEEN])
     assert len(small[1]) / rows < 0.25
     assert pruned[0] / full[0] < 0.6
+
+
+def test_a_shared_config_stays_what_it_was() -> None:
+    """Another model that was made from the same config object keeps its own vocabulary's size."""
+    ours, tokenizer = made("bert")
+    other, rows = type(ours)(ours.config), len(tokenizer)
+    prune_vocabulary(ours, tokenizer, CORPUS)
+    assert ours.config.vocab_size == ours.get_input_embeddings().num_embeddings < rows
+    assert other.config.vocab_size == other.get_input_embeddings().num_embeddings == rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,6 +114,14 @@ def test_a_gain_is_one_plain_sentence() -> None:
     assert 0.05 < outcome.difference.low < outcome.difference.value < outcome.difference.high < 0.15
 
 
+def test_a_speed_that_is_no_more_than_a_guess_is_called_that() -> None:
+    """Pairs that spread over more than a quarter of their median stand in the sentence with it."""
+    records = sweep(0.80, {0.2: (0.9, 0.9)})
+    shaky = sentence(concluded(records, speedup=replace(SPEEDUP, p10=1.2)))
+    assert shaky.endswith("and runs 1.5 times as fast (a wide spread: 1.2 to 1.6).")
+    assert "wide" not in sentence(concluded(records, speedup=SPEEDUP))
+
+
 def test_an_unsure_gain_is_called_that() -> None:
     """A gain that the interval cannot tell from none says so."""
     records = sweep(0.80, {0.2: (0.9, 0.805)})
@@ -135,7 +144,7 @@ def test_a_budget_is_told_with_what_was_measured() -> None:
     without = sentence(concluded(records))
     assert "asked" not in without
     for achieved, end in (
-        (Achieved("latency", 0.7, 0.7218), "; asked for 0.700 of the latency, measured 0.722."),
+        (Achieved("latency", 0.7, 0.7218), "; asked for 0.700 of the latency, measured 0.722 (missed by 0.022)."),
         (Achieved("flops", 0.75, 0.75), "; asked for 0.750 of the FLOPs, measured 0.750."),
         (Achieved("params", 0.805, 0.8), "; asked for 0.805 of the weights, measured 0.800."),
     ):

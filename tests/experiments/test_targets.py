@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,15 @@ import pytest
 from supertickets import storage
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, TARGET_FILE
-from supertickets.experiments.targets import Target, kept_target
+from supertickets.experiments.targets import Achieved, Target, kept_target
 from supertickets.learning.speed import Timed, Timings
 from supertickets.tickets.costs import UnitCosts
 from supertickets.tickets.structures import Structures
 
 STRUCTURES = Structures("toy", np.full((2, 4), 10), np.full((2, 1), 50), 200, 300)
 COSTS = UnitCosts(STRUCTURES, np.full((2, 4), 0.1), np.full((2, 1), 0.25), 0.5, "latency")
-TIMINGS = Timings((Timed(8, 2, 1.8, 1.7, 2.0), Timed(4, 2, 1.4, 1.3, 1.6)), 30, 1, 32, 24, "cpu")
+MODELS = Timed(8, 2, 1.8, 1.7, 2.0, 1.0, 1.0, 1.0), Timed(4, 2, 1.4, 1.3, 1.6, 0.8, 0.75, 0.85)
+TIMINGS = Timings(MODELS, 30, 1, 32, 24, "cpu")
 TARGET = Target("latency=0.7", 0.375, 0.69, COSTS, 24, TIMINGS)
 
 
@@ -31,6 +33,19 @@ def test_a_target_goes_through_its_file(tmp_path: Path) -> None:
     bare = Target("params=0.8", 0.2, 0.79, COSTS)
     bare.save(tmp_path)
     assert Target.load(tmp_path) == bare
+
+
+def test_what_is_missed_is_counted() -> None:
+    """More than was asked for is missed by the difference; less, or as much to three decimals, is met."""
+    for found, missed in ((0.718, 0.018), (0.7004, 0.0), (0.6, 0.0), (0.7006, 0.001)):
+        assert Achieved("latency", 0.7, found).missed == missed
+
+
+def test_rounds_that_differ_are_wide() -> None:
+    """A quarter of the median share between the 10th and the 90th percentile is the most."""
+    assert not TIMINGS.wide
+    shaky = replace(TIMINGS.models[1], share_p10=0.7, share_p90=0.91)
+    assert replace(TIMINGS, models=(TIMINGS.models[0], shaky)).wide
 
 
 def test_a_folder_without_one_has_none(tmp_path: Path) -> None:

@@ -102,6 +102,25 @@ def test_latency_is_fitted_to_the_clock(unit: float, monkeypatch: pytest.MonkeyP
     assert [(one.heads, one.ffn) for one in timings.models] == [(12, 3), (6, 3), (12, 2), (6, 2)]
 
 
+def test_a_machine_that_slows_down_changes_no_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds on a machine that is 1 to 9 times as slow give the exact price: each is compared within itself.
+
+    In the third round it slows down for one model, so that the medians of the seconds are of different rounds.
+    """
+    by_round = [[1.0] * 4, [1.0] * 4, [2.0, 2.0, 9.0, 2.0], [9.0] * 4, [9.0] * 4]
+    slow = iter([1.0] * 4 + [factor for factors in by_round for factor in factors])  # after a warm-up
+    monkeypatch.setattr(
+        timing,
+        "_seconds",
+        lambda model, batch: next(slow) * seconds_of(model, batch, head=0.1, unit=0.3, rest=0.5),
+    )
+    table, timings = latency_costs(build("bert"), T, rounds=5)
+    assert timings.models[0].median == pytest.approx(2 * 2.6) and timings.models[2].median == pytest.approx(9 * 2.3)
+    assert (table.heads / table.full).ravel()[0] == pytest.approx(0.1 / 2.6)
+    assert (table.ffn / table.full).ravel()[0] == pytest.approx(0.3 / 2.6)
+    assert timings.wide
+
+
 def test_units_that_save_no_time_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a smaller model happens to be slower, its units cost 0, never less."""
     monkeypatch.setattr(
@@ -117,6 +136,8 @@ def test_latency_is_measured_here_and_told_with_its_conditions() -> None:
     assert table.heads.shape == (3, 4) and table.ffn.shape == (3, F)
     assert [(one.heads, one.ffn) for one in timings.models] == [(12, 144), (6, 144), (12, 72), (6, 72)]
     assert all(0 < one.p10 <= one.median <= one.p90 for one in timings.models)
+    assert all(0 < one.share_p10 <= one.share <= one.share_p90 for one in timings.models)
+    assert (timings.models[0].share_p10, timings.models[0].share_p90) == (1, 1)
     about = (timings.rounds, timings.threads, timings.batch_size, timings.length, timings.device)
     assert about == (3, torch.get_num_threads(), 4, T, "cpu")
 

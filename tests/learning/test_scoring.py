@@ -17,14 +17,14 @@ from transformers import (
 )
 
 from small_models import CONFIGS, batch, build
-from supertickets.config import FfnUnit, ScorerName
-from supertickets.encoders.families import structures_of
+from supertickets.config import FfnUnit, Kind, ScorerName
+from supertickets.encoders.families import structures_of, weight_count
 from supertickets.encoders.gating import Gating, gate, open_gates
-from supertickets.encoders.pruning import prune
+from supertickets.encoders.pruning import mask_of, prune
 from supertickets.errors import UserError
 from supertickets.learning.scoring import SCORERS, Batch, score
 from supertickets.tickets.importance import Importance
-from supertickets.tickets.masks import Mask
+from supertickets.tickets.masks import Mask, draw
 from supertickets.tickets.structures import Structures
 
 Inputs = dict[str, torch.Tensor]
@@ -183,6 +183,8 @@ def test_a_pruned_model_scores_as_the_gated_one(family: str, scorer: ScorerName,
         assert (ours[~kept] == 0).all()
         np.testing.assert_allclose(ours[kept], theirs[kept], rtol=2e-4, atol=1e-7)
         assert ours[kept].max() > 0
+    assert np.array_equal(found.there[0], mask.heads) and np.array_equal(found.there[1], mask.ffn)
+    assert expected.present is None
     assert found.structures == mask.structures
 
 
@@ -243,3 +245,21 @@ def test_no_batches_and_no_labels_are_refused() -> None:
     for scorer in ("as_described", "as_released"):
         with pytest.raises(UserError, match="carry no labels"):
             score(model, [inputs], scorer=scorer)
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize("kind", ["winning", "random", "losing"])
+def test_a_pruned_model_is_pruned_further_by_score(kind: Kind, rounds: int) -> None:
+    """A quarter of what is left goes, what is gone is not kept, and the mask says the size that the model then has."""
+    model = build("bert")
+    structures = structures_of(model, "neuron")
+    first = Mask.winning(score(model, [batch()], ffn_units="neuron"), 0.5)
+    full = weight_count(model.base_model)
+    importance = score(prune(model, first), [batch()], ffn_units="neuron", rounds=rounds)
+    mask = draw(kind, importance, 0.25, rng=np.random.default_rng(0))
+    assert (int(first.heads.sum()), int(first.ffn.sum())) == (6, 72)
+    assert (int(mask.heads.sum()), int(mask.ffn.sum())) == (5, 56)  # floor(0.25 * 6) heads, 2 of 9 blocks of 8 neurons
+    assert mask & first == mask and all(count % 8 == 0 for count in mask.ffn_per_layer)
+    prune(model, mask)
+    assert mask_of(model, structures) == mask
+    assert weight_count(model.base_model) == pytest.approx(mask.weights_remaining.all * full)

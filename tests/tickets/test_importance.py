@@ -102,3 +102,23 @@ def test_is_a_value() -> None:
     assert one != STRUCTURES
     with pytest.raises(ValueError, match="read-only"):
         one.ffn[0] = 1
+
+
+def test_absent_units_are_marked() -> None:
+    """They score 0 whatever was given, survive normalising and averaging, and set otherwise equal scores apart."""
+    heads = np.array([[True, False], [True, True]])
+    present = (heads, np.array([[True], [False]]))
+    scores = np.array([[3.0, 4.0], [6.0, 8.0]])
+    marked, whole = Importance(STRUCTURES, scores, FFN, present=present), Importance(STRUCTURES, scores, FFN)
+    assert marked.heads.tolist() == [[3, 0], [6, 8]] and marked.ffn.tolist() == [[6], [0]]
+    np.testing.assert_allclose(marked.normalised().heads, [[1, 0], [0.6, 0.8]])
+    for kept in (marked, marked.normalised(), Importance.mean([marked, marked]), pickle.loads(pickle.dumps(marked))):
+        assert np.array_equal(kept.there[0], heads) and kept.there[1].tolist() == [[True], [False]]
+    zeros = Importance(STRUCTURES, marked.heads, marked.ffn)
+    assert marked != zeros and hash(marked) != hash(zeros)
+    assert whole.present is None and all(kept.all() for kept in whole.there)
+    assert Importance(STRUCTURES, scores, FFN, present=(heads | True, FFN > 0)) == whole
+    with pytest.raises(UserError, match="cannot average scores of models that lack different units"):
+        Importance.mean([marked, whole])
+    with pytest.raises(UserError, match=r"present heads are float64 of shape \(2, 2\), expected booleans of \(2, 2\)"):
+        Importance(STRUCTURES, scores, FFN, present=(scores, present[1]))

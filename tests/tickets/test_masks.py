@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import pickle
 from typing import Any, get_args
 
@@ -233,3 +234,37 @@ def test_is_a_value() -> None:
     assert (one.heads_per_layer, one.ffn_per_layer) == ((2, 4), (1, 0))
     with pytest.raises(ValueError, match="read-only"):
         one.heads[0, 0] = False
+
+
+def test_absent_units_are_dropped_and_do_not_count() -> None:
+    """Shares are of the five heads and one FFN there; protection is of the heads that a layer has."""
+    gone = mask("0111 1100", "1 0")
+    importance = Importance(STRUCTURES, HEADS, IMPORTANCE.ffn, present=(gone.heads, gone.ffn))
+    assert Mask.winning(importance, 0.0) == Mask.losing(importance, 0.0) == gone
+    assert Mask.winning(importance, 0.4) == mask("0001 1100", "1 0")
+    assert Mask.losing(importance, 0.4) == mask("0110 0100", "1 0")
+    assert Mask.winning(importance, 0.9, min_heads=3).heads_per_layer == (3, 2)
+    # 120 of the 150 weights that are there: the FFN, which is the lowest per weight, and two heads.
+    assert Mask.winning(importance, 0.8, ranking="joint") == mask("0001 1100", "0 0")
+    drawn = [Mask.random(Mask.winning(importance, 0.4), np.random.default_rng(seed), within=gone) for seed in range(20)]
+    assert all((one & gone) == one and int(one.heads.sum()) == 3 for one in drawn) and len(set(drawn)) > 3
+    with pytest.raises(UserError, match=r"Mask\.random: it keeps units that the masks are not to be drawn from"):
+        Mask.random(Mask.full(STRUCTURES), np.random.default_rng(0), within=gone)
+
+
+def test_blocks_divide_what_every_layer_has() -> None:
+    """Layers of 12 and 6 neurons, of 12: blocks of 8 become blocks of 2, and all kinds drop as many."""
+    structures = Structures("toy", np.full((2, 4), 10), np.full((2, 12), 5), encoder_weights=300, total_weights=1000)
+    there = np.ones((2, 12), bool)
+    there[1, ::2] = False
+    importance = Importance(structures, HEADS, np.arange(24.0).reshape(2, 12), present=(HEADS > 0, there))
+    for kind in get_args(Kind):
+        found = draw(kind, importance, 0.5, rng=np.random.default_rng(0))
+        assert int(found.ffn.sum()) == 18 - 2 * 4 and not found.ffn[~there].any()
+        assert all(count % 2 == 0 for count in found.ffn_per_layer)
+
+
+def test_a_checksum_of_units() -> None:
+    """It is that of the bytes of heads and then of FFN units, and another for another mask."""
+    assert mask("0111 1100", "1 0").sha256 == hashlib.sha256(bytes([0, 1, 1, 1, 1, 1, 0, 0, 1, 0])).hexdigest()
+    assert mask("0111 1100", "1 0").sha256 != mask("0111 1100", "0 1").sha256

@@ -184,3 +184,12 @@ def test_refuses_importance_of_other_structures() -> None:
     other = Importance(structures(total=999), IMPORTANCE.heads, IMPORTANCE.ffn)
     with pytest.raises(UserError, match=r"the mask is of toy.* the importance of toy"):
         replace(TICKET, importance=other)
+
+
+def test_what_a_pruned_model_lacked_comes_back(tmp_path: Path) -> None:
+    """The importance of a saved ticket still says which units were there."""
+    structures = Structures("toy", np.full((2, 2), 4), np.full((2, 1), 9), encoder_weights=40, total_weights=50)
+    present = (np.array([[True, False], [True, True]]), np.array([[True], [False]]))
+    importance = Importance(structures, np.ones((2, 2)), np.ones((2, 1)), present=present)
+    Ticket(Mask.winning(importance, 0.0), "winning", 0.0, 0, "some/encoder", "0" * 64, importance).save(tmp_path)
+    assert Ticket.load(tmp_path).importance == importance

@@ -18,11 +18,17 @@ from supertickets import (
     Structures,
     Ticket,
     UserError,
+    export,
+    find,
     gate,
     load,
+    predict,
     prune,
+    prune_vocabulary,
     score,
+    structures_of,
 )
+from supertickets.testing import check_family
 
 
 def low_level(model: PreTrainedModel, batches: Iterable[dict[str, Any]]) -> PreTrainedModel:
@@ -67,3 +73,29 @@ def settings() -> tuple[int, ...]:
     except UserError as fault:
         raise SystemExit(str(fault)) from fault
     return config.seeds
+
+
+def finer(model: PreTrainedModel, batches: list[dict[str, Any]]) -> PreTrainedModel:
+    """Single neurons, scored without labels in several rounds; the same types as whole sublayers."""
+    assert_type(structures_of(model, "neuron"), Structures)
+    importance = score(model, batches, scorer="divergence", ffn_units="neuron", rounds=4, multiple=8)
+    assert_type(importance, Importance)
+    return prune(model, Mask.winning(importance, 0.5, multiple=8))
+
+
+def delivering(folder: Path, texts: Iterable[str]) -> None:
+    """From a budget to a folder for others, and predictions with it."""
+    found = find("rte", data="glue", target="params=0.8", out=folder, set=["units.ffn=neuron"])
+    assert_type(found.model, Path)
+    assert_type(export(found.model, to="hf", out="small"), Path)
+    assert_type(export(folder, to="onnx", out=folder / "onnx"), Path)
+    assert_type(predict(folder, "new.csv", out="preds.csv", text="text", format="csv", backend="onnx"), Path)
+    model, tokenizer = load(found.model)
+    model, tokenizer = prune_vocabulary(model, tokenizer, texts)
+    assert_type(model, PreTrainedModel)
+    assert_type(tokenizer, PreTrainedTokenizerBase)
+
+
+def battery(model: PreTrainedModel) -> None:
+    """Raises AssertionError, or says nothing."""
+    check_family(model)

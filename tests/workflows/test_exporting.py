@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,6 +23,8 @@ from small_models import batch, build
 from supertickets import storage
 from supertickets.cli.app import main
 from supertickets.encoders.families import structures_of
+from supertickets.encoders.loading import load_pruned
+from supertickets.encoders.onnx import load_onnx
 from supertickets.encoders.pruning import prune
 from supertickets.errors import UserError
 from supertickets.experiments.delivery import deliver, super_run
@@ -93,8 +99,13 @@ def test_the_card_says_what_the_sweep_found(sweep: Path, tmp_path: Path) -> None
     assert f"| FFN neurons | {64 * mask.ffn.sum()} of 128 |" in card
     assert f"({mask.weights_remaining.all:.1%})" in card
     full, ticket = (100 * outcome[kind]["mean"] for kind in ("full", "ticket"))
-    assert f"| full model | 100.0% | {full:.1f} | 1 |" in card
-    assert f"| 0.5 | {mask.weights_remaining.encoder:.1%} | {ticket:.1f} | 1 |" in card
+    assert f"| full model |  | 100.0% | {full:.1f} | 1 |" in card
+    assert f"| winning | 0.5 | {mask.weights_remaining.encoder:.1%} | {ticket:.1f} | 1 |" in card
+    speed = storage.read_json(sweep / "speedup.json")
+    assert f"that of seed 0; it scores {100 * speed['report']:.1f}" in card
+    assert f"one batch of 12 texts of {speed['length']} tokens, fp32, cpu, 1 thread" in card
+    encoder = Ticket.load(sweep / "super_ticket").encoder
+    assert f"pretrained encoder {Path(encoder).name}." in card and encoder not in card
     assert card.startswith("---\nlibrary_name: transformers\npipeline_tag: text-classification\n")
 
 
@@ -134,21 +145,70 @@ def test_a_changed_folder_is_refused(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "again").exists()
 
 
-def test_a_sentence_transformers_model_stays_one(tmp_path: Path) -> None:
-    """Pruned in place, saved and exported, it embeds texts as before, under the name SentenceTransformer."""
+# Without our package, as on a machine that does not have it.
+STRANGER = """
+import sys, warnings
+import numpy as np
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "supertickets":
+            raise ImportError("there is no such package here")
+
+sys.meta_path.insert(0, Hidden())
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer(sys.argv[1], trust_remote_code=True, device="cpu")
+assert type(model[0].auto_model).__name__ == "TicketBertModel", type(model[0].auto_model)
+assert not [name for name in sys.modules if name.startswith("supertickets")]
+np.save(sys.argv[2], model.encode(sys.argv[3:]))
+"""
+
+
+def sentence_model(folder: Path) -> Any:
+    """A pruned encoder with pooling, as sentence-transformers has it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its imports warn about what they import
         sentence_transformers = pytest.importorskip("sentence_transformers")
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-    place = saved(build("bert", "sdpa", AutoModel), tmp_path / "plain")
+    place = saved(build("bert", "sdpa", AutoModel), folder / "plain")
     model = sentence_transformers.SentenceTransformer(modules=[Transformer(str(place)), Pooling(32)], device="cpu")
     inner = model[0].auto_model
     structures = structures_of(inner)
     heads, ffn = np.ones(structures.heads.shape, bool), np.ones(structures.ffn.shape, bool)
     heads[0], heads[1, :2], ffn[2] = False, False, False
     prune(inner, Mask(structures, heads, ffn))
+    return model
+
+
+def test_a_sentence_transformers_model_where_we_are_not(tmp_path: Path) -> None:
+    """In a process that cannot import this package, `trust_remote_code=True` gives the same vectors."""
+    model = sentence_model(tmp_path)
     texts = ["word7 word8", "word9"]
+    model.save(str(tmp_path / "saved"))
+    out = export(tmp_path / "saved", out=tmp_path / "out")
+    arguments = [sys.executable, "-c", STRANGER, str(out), str(tmp_path / "vectors.npy"), *texts]
+    environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "vectors.npy"), model.encode(texts), atol=1e-6)
+
+
+def test_onnx_says_that_pooling_is_left_out(tmp_path: Path) -> None:
+    """The graph of a sentence-transformers model ends before pooling, and the card says so."""
+    sentence_model(tmp_path).save(str(tmp_path / "saved"))
+    out = export(tmp_path / "saved", to="onnx", out=tmp_path / "out")
+    assert list(load_onnx(out).outputs) == ["last_hidden_state", "pooler_output"]
+    assert "what sentence-transformers did after the encoder (pooling, normalising)" in (out / "README.md").read_text()
+
+
+def test_a_sentence_transformers_model_stays_one(tmp_path: Path) -> None:
+    """Pruned in place, saved and exported, it embeds texts as before, under the name SentenceTransformer."""
+    model = sentence_model(tmp_path)
+    import sentence_transformers
+
+    inner, texts = model[0].auto_model, ["word7 word8", "word9"]
     expected = model.encode(texts)
     model.save(str(tmp_path / "saved"))
     out = export(tmp_path / "saved", out=tmp_path / "out")
@@ -182,16 +242,95 @@ def test_what_has_no_trained_weights(sweep: Path, tmp_path: Path) -> None:
     bare = next((sweep / "tickets").iterdir())
     unfinished = tmp_path / "unfinished"
     shutil.copytree(sweep, unfinished, ignore=shutil.ignore_patterns("super_ticket"))
-    full = saved(build("bert"), tmp_path / "full")
+    full = saved(build("bert", head=AutoModel), tmp_path / "full")
     out = tmp_path / "out"
     assert refusal(bare, out=out) == (
         f"{bare}: this ticket is a mask without trained weights; export the sweep's folder, whose super_ticket is "
         "trained, or train a model pruned by this mask"
     )
     assert "this sweep has no super ticket yet" in refusal(unfinished, out=out)
-    assert "the model in this folder is not pruned" in refusal(full, out=out)
+    assert "this model has no trained head to classify texts with (it is a BertModel)" in refusal(full, out=out)
     assert "no such folder" in refusal(tmp_path / "missing", out=out)
     assert not out.exists()
+
+
+def test_a_model_that_was_pruned_further(sweep: Path, tmp_path: Path) -> None:
+    """Its ticket and its sweep's scores are no longer its own: the card says so, and the history has both masks."""
+    folder = Path(shutil.copytree(sweep, tmp_path / "sweep")) / "super_ticket"
+    assert (export(folder, out=tmp_path / "before") / "ticket.json").is_file()
+    model, own_tokenizer = load_pruned(folder)
+    first = Ticket.load(folder).mask
+    heads = first.heads.copy()
+    layer = int(heads.sum(axis=1).argmax())
+    heads[layer, heads[layer].argmax()] = False
+    second = Mask(first.structures, heads, first.ffn)
+    prune(model, second).save_pretrained(folder)
+    own_tokenizer.save_pretrained(folder)
+    assert (folder / "ticket.json").is_file()  # the old one is still beside the smaller model
+    out = export(folder, out=tmp_path / "out")
+    assert not (out / "ticket.json").exists() and not (out / "ticket.safetensors").exists()
+    card = (out / "README.md").read_text()
+    assert "Its ticket is not in this folder: the model was pruned further" in card
+    assert f"| attention heads | {heads.sum()} of 8 |" in card
+    assert "Its scores are not known here" in card and "times as fast" not in card
+    history = json.loads((out / "config.json").read_text())["supertickets"]["history"]
+    assert [entry["mask_sha256"] for entry in history] == [first.sha256, second.sha256]
+    assert [entry["heads"] for entry in history] == [int(first.heads.sum()), int(heads.sum())]
+    single = structures_of(model, "neuron")
+    ffn = np.ones(single.ffn.shape, bool)
+    ffn[:, :8] = False  # inside the sublayers, of which the ticket knows wholes only
+    model, _ = load_pruned(tmp_path / "before")
+    prune(model, Mask(single, np.ones(single.heads.shape, bool), ffn)).save_pretrained(tmp_path / "before")
+    assert not (export(tmp_path / "before", out=tmp_path / "neurons") / "ticket.json").exists()
+
+
+@pytest.mark.parametrize("to", ["hf", "onnx"])
+def test_from_a_smaller_vocabulary_to_a_loaded_model(to: Literal["hf", "onnx"], tmp_path: Path) -> None:
+    """Vocabulary, pruning, export, loading: the same outputs on the same texts; the card counts of the full model."""
+    model, texts = build("bert"), ["word7 word8 word9", "word12"]
+    full = sum(weight.numel() for weight in model.base_model.parameters())
+    model, fewer = supertickets.prune_vocabulary(model, tokenizer(), texts)
+    structures = structures_of(model)
+    ffn = np.ones(structures.ffn.shape, bool)
+    ffn[1] = False
+    model = prune(model, Mask(structures, np.ones(structures.heads.shape, bool), ffn))
+    size = sum(weight.numel() for weight in model.base_model.parameters())
+    model.save_pretrained(tmp_path / "own")
+    fewer.save_pretrained(tmp_path / "own")
+    out = export(tmp_path / "own", to=to, out=tmp_path / "out")
+    again = AutoTokenizer.from_pretrained(out)
+    encoded = again(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**fewer(texts, padding=True, return_tensors="pt")).logits
+        loaded = load_onnx(out) if to == "onnx" else AutoModelForSequenceClassification.from_pretrained(out)
+        torch.testing.assert_close(loaded(**encoded).logits, expected, atol=1e-4 if to == "onnx" else 0, rtol=0)
+    card = (out / "README.md").read_text()
+    assert f"| tokens | {len(again)} of 99 |" in card and len(again) < 60
+    assert f"| {size:,} ({size / full:.1%}) |" in card
+
+
+def test_a_full_tuned_model(tmp_path: Path) -> None:
+    """A classifier that is not pruned exports, too: by stock code, or to ONNX; the card calls nothing pruned."""
+    model = build("bert")
+    own = saved(model, tmp_path / "own")
+    out = export(own, out=tmp_path / "out")
+    assert torch.equal(outputs(AutoModelForSequenceClassification.from_pretrained(out)), outputs(model))
+    assert not (out / "modeling_supertickets.py").exists()
+    card = (out / "README.md").read_text()
+    assert "# A tuned bert encoder" in card and "| attention heads | 12 of 12 |" in card and "(100.0%)" in card
+    inputs = {name: value for name, value in batch().items() if name != "labels"}
+    said = load_onnx(export(own, to="onnx", out=tmp_path / "onnx"))(**inputs).logits
+    torch.testing.assert_close(said, outputs(model), atol=1e-4, rtol=0)
+
+
+def test_each_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ONNX folder has one list of checksums."""
+    hashed: list[str] = []
+    real = storage.sha256_file
+    monkeypatch.setattr(storage, "sha256_file", lambda path: hashed.append(path.name) or real(path))
+    out = export(saved(pruned(), tmp_path / "own"), to="onnx", out=tmp_path / "out")
+    assert hashed.count("model.onnx") == 1 and "sha256" not in (out / "onnx.json").read_text()
+    assert set(hashed) == set(storage.read_json(out / "checksums.json"))
 
 
 def test_a_format_that_is_not_known(tmp_path: Path) -> None:

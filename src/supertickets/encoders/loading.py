@@ -21,8 +21,8 @@ from transformers.utils import logging
 
 from supertickets import seeding
 from supertickets.encoders.checkpoints import check_unchanged, config_of, load_tokenizer, resolve
-from supertickets.encoders.families import PRUNED_KEY
-from supertickets.encoders.modeling_supertickets import HEADS
+from supertickets.encoders.families import PRUNED_KEY, head_in
+from supertickets.encoders.modeling_supertickets import HEADS, ChangedFileError
 from supertickets.encoders.shared import load_task, locate
 from supertickets.errors import UserError
 
@@ -32,7 +32,7 @@ CLASSIFIER = "ForSequenceClassification"
 def load(
     name: str | Path,
     *,
-    classes: int = 2,
+    classes: int | None = None,
     labels: Sequence[str] = (),
     seed: int = 0,
     head_dropout: float = 0.1,
@@ -41,11 +41,13 @@ def load(
     """An encoder with a sequence-classification head, and its tokenizer.
 
     `name` is an alias, a model folder or a hub id. A pruned model comes back as small as it was saved,
-    and a pruned classifier (a super ticket) with its trained head. `classes` = 1 means regression;
-    `labels` names the classes in the model's config. The fresh head depends on `seed` alone, so every
-    run of a seed starts from the same weights. `head_dropout` applies before the task head. `task` names
-    one task of what `share` left: its own pruned model comes back, with its trained head. Raises
-    UserError when there is no such encoder or task, its family is unknown, or a folder was changed.
+    and a pruned classifier (a super ticket) with its trained head; `classes` and `labels` must then be
+    its own or left out. A fresh head has two classes unless `classes` says otherwise: 1 means
+    regression. `labels` names the classes in the model's config. The fresh head depends on `seed`
+    alone, so every run of a seed starts from the same weights. `head_dropout` applies before the task
+    head. `task` names one task of what `share` left: its own pruned model comes back, with its trained
+    head. Raises UserError when there is no such encoder or task, its family is unknown, an exported
+    folder was changed, or a trained head has other classes.
     """
     shared = locate(name)
     if shared is not None or task is not None:
@@ -59,12 +61,17 @@ def load(
 
 
 def _of_one_task(
-    source: str, classes: int, labels: Sequence[str], seed: int
+    source: str, classes: int | None, labels: Sequence[str], seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    check_unchanged(source)
     config = config_of(source)
-    trained = getattr(config, PRUNED_KEY, None) is not None and head_of(config) == CLASSIFIER
-    model = _as_saved(source, config, torch.float32) if trained else _fresh(source, config, classes, labels, seed)
+    pruned = getattr(config, PRUNED_KEY, None) is not None
+    if not pruned:
+        check_unchanged(source)  # the classes of pruned models do so by themselves
+    if pruned and head_of(config) == CLASSIFIER:
+        _check_classes(source, config, classes, labels)
+        model = _as_saved(source, config, torch.float32)
+    else:
+        model = _fresh(source, config, 2 if classes is None else classes, labels, seed)
     return model, load_tokenizer(source)
 
 
@@ -74,7 +81,6 @@ def load_pruned(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     Raises UserError when the folder holds no pruned model, or not the files that were exported.
     """
     source = resolve(str(folder))
-    check_unchanged(source)
     config = config_of(source)
     if getattr(config, PRUNED_KEY, None) is None:
         raise UserError("the model in this folder is not pruned", source, "give a ticket's model folder")
@@ -83,8 +89,7 @@ def load_pruned(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 def head_of(config: PreTrainedConfig) -> str:
     """The head that a model was saved with, as the end of a transformers class name: `Model` is none at all."""
-    name = (getattr(config, "architectures", None) or [""])[0]
-    return next((head for head in HEADS if name.endswith(head)), "Model")
+    return head_in((getattr(config, "architectures", None) or ["Model"])[0])
 
 
 def head_modules(model: PreTrainedModel) -> list[nn.Module]:
@@ -112,6 +117,8 @@ def _fresh(source: str, config: PreTrainedConfig, classes: int, labels: Sequence
             model, found = AutoModelForSequenceClassification.from_pretrained(
                 source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
             )
+    except ChangedFileError as fault:
+        raise UserError(str(fault)) from fault
     except (OSError, SafetensorError) as fault:
         reason = str(fault).strip().splitlines()[0]
         raise UserError(f"its weights cannot be read ({reason})", source, "save or download the model again") from fault
@@ -124,6 +131,18 @@ def _fresh(source: str, config: PreTrainedConfig, classes: int, labels: Sequence
             fresh = AutoModelForSequenceClassification.from_config(config).state_dict()
         model.load_state_dict({name: fresh[name] for name in head}, strict=False)
     return model
+
+
+def _check_classes(source: str, config: PreTrainedConfig, classes: int | None, labels: Sequence[str]) -> None:
+    """Raise UserError when other classes are asked for than a trained head has."""
+    names = [str(name) for _, name in sorted((config.id2label or {}).items())]
+    if classes not in (None, len(names)) or list(labels or names) != names:
+        asked = ", ".join(labels) or f"{classes} classes"
+        raise UserError(
+            f"this ticket's trained head has {len(names)} classes ({', '.join(names)}), not those asked for ({asked})",
+            source,
+            "leave classes and labels out",
+        )
 
 
 def _check_encoder_is_whole(model: PreTrainedModel, found: dict[str, Any], source: str) -> None:
@@ -143,7 +162,11 @@ def _check_encoder_is_whole(model: PreTrainedModel, found: dict[str, Any], sourc
 
 def _as_saved(source: str, config: PreTrainedConfig, dtype: torch.dtype | str) -> PreTrainedModel:
     """A pruned model with its own head; nothing in it may be filled up with random values."""
-    auto = getattr(transformers, f"AutoModel{head_of(config).removeprefix('Model')}")
+    if (head := head_of(config)) not in HEADS:
+        raise UserError(
+            f"a pruned model with another head than {', '.join(HEADS)}: {head}", source, "take one of these"
+        )
+    auto = getattr(transformers, f"AutoModel{head.removeprefix('Model')}")
     found: dict[str, Any]
     try:
         with torch.random.fork_rng(), quiet():  # what is drawn for weights that are then replaced
@@ -153,6 +176,8 @@ def _as_saved(source: str, config: PreTrainedConfig, dtype: torch.dtype | str) -
         unfit = sorted(str(name) for kind in ("missing_keys", "mismatched_keys") for name in found[kind])
         if unfit:
             raise ValueError(f"{unfit[0]}; {len(unfit)} in all")
+    except ChangedFileError as fault:
+        raise UserError(str(fault)) from fault
     # Units that someone edited fail as a look-up, or as a value or shape that cannot be.
     except (LookupError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as fault:
         raise UserError(

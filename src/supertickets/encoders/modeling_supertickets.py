@@ -9,8 +9,11 @@ save and run under any attention backend.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial, reduce
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -27,7 +30,10 @@ HEADS = (
     "ForQuestionAnswering",
     "ForMaskedLM",
     "ForMultipleChoice",
+    "ForNextSentencePrediction",
+    "ForPreTraining",
 )
+CHECKSUMS_FILE = "checksums.json"  # of an exported folder: file -> SHA-256
 
 _BYPASSES: dict[type[nn.Module], type[NoHeads]] = {}
 
@@ -244,6 +250,30 @@ def _blank(stock: type[nn.Module]) -> NoHeads:
     return bypass.__new__(bypass)
 
 
+class ChangedFileError(OSError):
+    """A file of an exported folder is not the one that was exported."""
+
+
+def check_unchanged(folder: Path) -> None:
+    """Raise ChangedFileError where a file of the folder has another checksum than the one listed there, if any is."""
+    checksums = folder / CHECKSUMS_FILE
+    listed = json.loads(checksums.read_text(encoding="utf-8")) if checksums.is_file() else {}
+    for name, sha256 in listed.items():
+        if (folder / name).is_file() and _sha256(folder / name) != sha256:
+            raise ChangedFileError(
+                f"{folder}: {name} is not the file that was exported: its checksum differs; "
+                f"export again, or delete {CHECKSUMS_FILE} if the change was meant"
+            )
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def auto_map(config_name: str) -> dict[str, str]:
     """Auto class -> the own class, by name, of a stock config's architecture: one for each head that it has."""
     stem = config_name.removesuffix("Config")
@@ -269,7 +299,13 @@ def _config_class(name: str, stock: type[Any]) -> type[Any]:
         plain: dict[str, Any] = stock.to_dict(self)
         return plain | {"auto_map": places}
 
-    body = {"model_type": f"{OWN_TYPE}{stock.model_type}", "to_dict": to_dict, "_auto_class": "AutoConfig"}
+    def save_pretrained(self: Any, save_directory: Any, *arguments: Any, **options: Any) -> None:
+        stock.save_pretrained(self, save_directory, *arguments, **options)
+        # A model is saved here: what was exported into this folder before is meant to change.
+        Path(save_directory, CHECKSUMS_FILE).unlink(missing_ok=True)
+
+    body = {"model_type": f"{OWN_TYPE}{stock.model_type}", "to_dict": to_dict, "save_pretrained": save_pretrained}
+    body["_auto_class"] = "AutoConfig"
     return type(name, (stock,), {"__module__": __name__, "__doc__": f"{stock.__name__} of a pruned model."} | body)
 
 
@@ -284,6 +320,11 @@ def _model_class(name: str, stock: type[Any]) -> type[Any]:
                 raise ValueError(f"kept heads must be ascending numbers below {len(known)}")
             shrink(self, heads, ffn, kept["family"])
 
+    def from_pretrained(cls: Any, name: Any, *arguments: Any, **options: Any) -> Any:
+        if name is not None:
+            check_unchanged(Path(name, options.get("subfolder") or ""))
+        return stock.from_pretrained.__func__(cls, name, *arguments, **options)
+
     config_class = globals().get(own := f"{OWN}{stock.config_class.__name__}") or __getattr__(own)
-    body = {"__init__": __init__, "config_class": config_class}
+    body = {"__init__": __init__, "from_pretrained": classmethod(from_pretrained), "config_class": config_class}
     return type(name, (stock,), {"__module__": __name__, "__doc__": f"{stock.__name__}, pruned."} | body)

@@ -18,8 +18,11 @@ from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from supertickets import storage
+from supertickets.encoders.checkpoints import check_unchanged
+from supertickets.encoders.export import write_checksums
 from supertickets.encoders.families import OWN_TYPE, longest_input
 from supertickets.encoders.loading import quiet
+from supertickets.encoders.modeling_supertickets import CHECKSUMS_FILE
 from supertickets.errors import UserError
 
 ONNX_FILE = "model.onnx"
@@ -76,40 +79,47 @@ class OnnxModel:
 def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write `model` (pruned or not, with any task head) as an ONNX folder, whole or not at all.
 
-    The folder holds `model.onnx` with dynamic batch and length, the config, the tokenizer, and
-    `onnx.json` with a checksum and the largest difference to torch that was measured. Raises UserError
-    when a package is missing, the model is not fp32, the folder is occupied, or ONNX Runtime's outputs
+    The folder holds `model.onnx` with dynamic batch and length, the config, the tokenizer, `onnx.json`
+    with the largest difference to torch that was measured, and `checksums.json`. Raises UserError when
+    a package is missing, the model is not fp32, the folder is occupied, or ONNX Runtime's outputs
     differ from torch's by more than 1e-4.
     """
+    with storage.atomic_folder(folder) as target:
+        write_onnx(target, model, tokenizer)
+        write_checksums(target)
+
+
+def write_onnx(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write what `export_onnx` does into a folder that is there, but for the checksums; raises as it does."""
     _check_packages()
     if model.dtype != torch.float32:
         raise UserError(
             f"only fp32 models can be exported to ONNX; this one is {model.dtype}", "", "call model.float()"
         )
-    with storage.atomic_folder(folder) as target, _evaluating(model), quiet():
-        _write_graph(model, tokenizer.model_input_names, target / ONNX_FILE)
-        exported = OnnxModel(model.config, _session(target / ONNX_FILE), longest_input(model))
+    with _evaluating(model), quiet():
+        _write_graph(model, tokenizer.model_input_names, folder / ONNX_FILE)
+        exported = OnnxModel(model.config, _session(folder / ONNX_FILE), longest_input(model))
         difference = largest_difference(model, exported)
         if not difference <= TOLERANCE:
             what = f"ONNX Runtime's outputs differ from torch's by {difference:.2g}, more than {TOLERANCE:g}"
-            raise UserError(what, str(folder), "run this model with torch")
-        tokenizer.save_pretrained(target)
-        storage.write_json(target / "config.json", _plain_config(model))
-        checksums = {path.name: storage.sha256_file(path) for path in sorted(target.iterdir())}
-        about = {"format": FORMAT, "difference": difference, "longest": exported.longest, "sha256": checksums}
-        storage.write_json(target / ABOUT_FILE, about)
+            raise UserError(what, "", "run this model with torch")
+        tokenizer.save_pretrained(folder)
+        storage.write_json(folder / "config.json", _plain_config(model))
+        about = {"format": FORMAT, "difference": difference, "longest": exported.longest}
+        storage.write_json(folder / ABOUT_FILE, about)
 
 
 def load_onnx(folder: Path) -> OnnxModel:
     """An exported folder as a model; raises UserError when a package or file is missing, torn or was changed."""
     _check_packages()
     about = storage.read_json(folder / ABOUT_FILE)
-    if about.get("format") != FORMAT or not {"longest", "sha256"} <= set(about):
+    if about.get("format") != FORMAT or "longest" not in about:
         raise UserError("not an ONNX folder that was exported here", str(folder / ABOUT_FILE), "export the model again")
-    for name, recorded in about["sha256"].items():
-        if (found := storage.sha256_file(folder / name)) != recorded:
-            what = f"damaged: its checksum is {found[:12]}…, recorded was {recorded[:12]}…"
-            raise UserError(what, str(folder / name), "export the model again")
+    listed = storage.read_json(folder / CHECKSUMS_FILE) if (folder / CHECKSUMS_FILE).is_file() else ()
+    for name in (ONNX_FILE, "config.json", *listed):
+        if not (folder / name).is_file():
+            raise UserError("no such file", str(folder / name), "export the model again")
+    check_unchanged(str(folder))
     return OnnxModel(AutoConfig.from_pretrained(folder), _session(folder / ONNX_FILE), about["longest"])
 
 

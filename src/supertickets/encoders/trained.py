@@ -10,11 +10,9 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 
 from supertickets.encoders.checkpoints import config_of, load_tokenizer, resolve
 from supertickets.encoders.families import PRUNED_KEY
-from supertickets.encoders.loading import head_of, load, quiet
+from supertickets.encoders.loading import CLASSIFIER, head_of, load, quiet
 from supertickets.encoders.shared import load_task
 from supertickets.errors import UserError
-
-HEAD = "ForSequenceClassification"
 
 
 def load_trained(name: str | Path, task: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -29,7 +27,7 @@ def load_trained(name: str | Path, task: str | None = None) -> tuple[PreTrainedM
     source = resolve(str(name))
     config = config_of(source)
     kinds = config.architectures or []
-    if kinds and head_of(config) != HEAD:  # ModernBERT's heads have the same weights
+    if kinds and head_of(config) != CLASSIFIER:  # ModernBERT's heads have the same weights
         raise _no_head(source, f"it is a {kinds[0]}")
     if getattr(config, PRUNED_KEY, None) is not None:
         if not kinds:

@@ -15,8 +15,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from supertickets.encoders import tokens
 from supertickets.encoders.loading import head_modules
+from supertickets.encoders.pruning import unshare_config
 from supertickets.errors import UserError
 
+FULL_VOCABULARY = "supertickets_vocabulary"  # in the config: the rows that the embedding had before
 AT_ONCE = 512  # texts in memory at a time
 PADDED_TO = 128  # embeddings are often padded to a multiple of this; no token reaches the rows beyond
 
@@ -146,10 +148,12 @@ def _keep_rows(model: PreTrainedModel, kept: list[int]) -> None:
     embedding.num_embeddings = len(kept)
     if embedding.padding_idx is not None:
         embedding.padding_idx = new_ids[embedding.padding_idx]
+    config = unshare_config(model)
     for name, old in list(_config_ids(model)):
         if old in new_ids:
-            setattr(model.config, name, new_ids[old])
-    model.config.vocab_size = len(kept)
+            setattr(config, name, new_ids[old])
+    setattr(config, FULL_VOCABULARY, getattr(config, FULL_VOCABULARY, rows))
+    config.vocab_size = len(kept)
 
 
 def _vocabulary_weights(model: PreTrainedModel, rows: int) -> Iterator[Tensor]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 from supertickets import storage
-from supertickets.data.batching import EvaluationBatches, collator
+from supertickets.data.batching import EvaluationBatches, collator, usable_length
 from supertickets.encoders.export import save_ticket_model
+from supertickets.encoders.families import longest_input
 from supertickets.errors import UserError
 from supertickets.experiments.aiming import achieved
-from supertickets.experiments.layout import SPEED_FILE, SUPER_TICKET
+from supertickets.experiments.layout import SPEED_FILE, SUPER_TICKET, TASK_FILE
+from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import TicketRun, TuneRun
 from supertickets.experiments.sweeps import perform
@@ -65,7 +70,10 @@ def deliver(folder: Path, run: TicketRun) -> None:
         )
     assert result.ticket is not None
     (folder / SPEED_FILE).unlink(missing_ok=True)  # an older super ticket's, should this be interrupted
-    save_ticket_model(folder / SUPER_TICKET, result.model, sweep.tokenizer, result.ticket)
+    reading = Reading.of(sweep.config, sweep.task)
+    tokenizer = cutting(sweep.tokenizer, result.model, reading)
+    about_texts = {TASK_FILE: reading.to_dict()}
+    save_ticket_model(folder / SUPER_TICKET, result.model, tokenizer, result.ticket, about_texts)
     report = sweep.splits(run.seed).report
     batches = [batch for _, batch in EvaluationBatches(report, collator(sweep.tokenizer), TIMED_BATCH)]
     full = sweep.rewind_point(run.seed).model()
@@ -74,6 +82,13 @@ def deliver(folder: Path, run: TicketRun) -> None:
     if target is not None:
         about["achieved"] = asdict(achieved(target, full, result.model, timed))
     storage.write_json(folder / SPEED_FILE, about)
+
+
+def cutting(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, reading: Reading) -> PreTrainedTokenizerBase:
+    """A copy of the tokenizer that, asked to truncate, cuts texts where the sweep cut them."""
+    own = copy.deepcopy(tokenizer)
+    own.model_max_length = usable_length(min(reading.max_length, longest_input(model)), tokenizer)
+    return own
 
 
 def _circumstances(record: Record) -> list[object]:

@@ -7,6 +7,7 @@ DATA_FILE = "data.json"
 TARGET_FILE = "target.json"
 SPEED_FILE = "speedup.json"
 OUTCOME_FILE = "outcome.json"
+TASK_FILE = "ticket_task.json"  # in a delivered or exported model's folder
 REPORT_FILE = "report.html"
 RUNS = "runs"
 TICKETS = "tickets"

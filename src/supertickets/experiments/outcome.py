@@ -198,7 +198,7 @@ def sentence(outcome: Outcome) -> str:
     gap = outcome.difference
     seeds = f"{gap.n_seeds} seed{'s' if gap.n_seeds > 1 else ', so the interval counts examples only'}"
     interval = f"difference {signed(gap.value)}, 95 % interval {signed(gap.low)} to {signed(gap.high)}, {seeds}"
-    fast = f", and runs {outcome.speedup.median:.1f} times as fast" if outcome.speedup else ""
+    fast = _fast(outcome.speedup) if outcome.speedup else ""
     facts = (
         f"keeps {100 * outcome.weights_all:.1f} % of the weights, scores {spread(outcome.ticket)} against "
         f"the full model's {spread(outcome.full)} ({interval}){fast}"
@@ -223,11 +223,18 @@ def _caution(outcome: Outcome) -> str:
     return "; the interval includes zero" if unsure else ""
 
 
+def _fast(speedup: Speedup) -> str:
+    """How much faster, with the spread where it is wide."""
+    wide = f" (a wide spread: {speedup.p10:.1f} to {speedup.p90:.1f})" if speedup.wide else ""
+    return f", and runs {speedup.median:.1f} times as fast{wide}"
+
+
 def _budget(target: Achieved | None) -> str:
     """What was asked for beside what was measured."""
     if target is None:
         return ""
-    return f"; asked for {target.asked:.3f} of the {MEASURES[target.measure]}, measured {target.found:.3f}"
+    missed = f" (missed by {target.missed:.3f})" if target.missed else ""
+    return f"; asked for {target.asked:.3f} of the {MEASURES[target.measure]}, measured {target.found:.3f}{missed}"
 
 
 def signed(value: float) -> str:

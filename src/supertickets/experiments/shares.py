@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, as_completed
-from dataclasses import asdict
 from pathlib import Path
 
-from supertickets.conflicts import EMBEDDED_TASK
 from supertickets.encoders.shared import described, is_whole, save_shared
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.layout import MODEL, RUNS
 from supertickets.experiments.progress import Progress
+from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import SharingRun
 from supertickets.experiments.sweeps import result_of
-from supertickets.experiments.workspace import Workspace
 
 
 def share_missing(tasks: Gathering, pool: Executor, progress: Progress) -> list[Record]:
@@ -62,9 +60,7 @@ def deliver_shared(folder: Path, run: SharingRun) -> None:
     shared, results = lottery.share(run, tasks)
     about = {
         task: {
-            "max_length": sweep.config.encoder.max_length,
-            "task": asdict(sweep.task),
-            "texts": _texts(sweep),
+            "reading": Reading.of(sweep.config, sweep.task).to_dict(),
             "run": run.name,
             "seed": run.seed,
             "report": results[task].record.report.main,
@@ -80,13 +76,6 @@ def is_shared_delivered(folder: Path, run: SharingRun) -> bool:
     if not is_whole(folder / MODEL):
         return False
     return all(task["run"] == run.name for task in described(folder / MODEL)["tasks"].values())
-
-
-def _texts(sweep: Workspace) -> dict[str, str | None]:
-    """Where a file for the task keeps its texts: as a known task has them, or in columns of own names."""
-    data = sweep.config.data
-    own = data.train is not None or data.task in (None, EMBEDDED_TASK)
-    return {"known": None if own else data.task, "text": data.text, "text_pair": data.text_pair}
 
 
 def _selection_means(records: Sequence[Record], kind: str) -> dict[int, float]:

@@ -63,6 +63,11 @@ class Achieved:
     asked: float
     found: float
 
+    @property
+    def missed(self) -> float:
+        """How much more it has than asked for, to three decimals; 0 where it has not."""
+        return max(0.0, round(self.found - self.asked, 3))
+
 
 def kept_target(folder: Path, asked: str | None) -> Target | None:
     """The target that a sweep's folder was begun with, so that its costs are never measured again.

@@ -64,20 +64,27 @@ def latency_costs(
     """Seconds of each head (L, H) and FFN unit (L, U) of a full model here and now, and what was timed.
 
     The model and copies without half of the heads, of the FFN units (`multiple` as for masks) and of
-    both take turns on a batch of texts of `length` tokens, on the model's device. Costs of at least 0
-    are fitted to their median times: a unit whose absence saves no time costs nothing.
+    both take turns on a batch of texts of `length` tokens, on the model's device. What counts is each
+    one's share of the full model's time in the same round, so that a machine that slows down hits none
+    of them more. Costs of at least 0 are fitted to the median shares: a unit whose absence saves no
+    time costs nothing.
     """
     structures = structures_of(model, ffn_units)
     masks = _masks(structures, multiple)
     models = [_pruned(model, mask) for mask in masks]
     seconds = interleaved(models, _texts(model, batch_size, length), rounds)
-    medians = np.median(seconds, axis=0)
+    shares = seconds / seconds[:, :1]
     timed = [
-        Timed(int(mask.heads.sum()), int(mask.ffn.sum()), *map(float, np.percentile(column, [50, 10, 90])))
-        for mask, column in zip(masks, seconds.T, strict=True)
+        Timed(int(mask.heads.sum()), int(mask.ffn.sum()), *_spread(own), *_spread(share))
+        for mask, own, share in zip(masks, seconds.T, shares.T, strict=True)
     ]
     about = Timings(tuple(timed), rounds, torch.get_num_threads(), batch_size, length, device_name(model))
-    return _fitted(masks, medians), about
+    return _fitted(masks, np.median(seconds[:, 0]) * np.median(shares, axis=0)), about
+
+
+def _spread(values: Float[np.ndarray, " R"]) -> tuple[float, float, float]:
+    median, low, high = map(float, np.percentile(values, [50, 10, 90]))
+    return median, low, high
 
 
 def _texts(model: PreTrainedModel, batch_size: int, length: int) -> dict[str, torch.Tensor]:

@@ -8,6 +8,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from supertickets.encoders.gating import gate
+from supertickets.encoders.pruning import mask_of
 from supertickets.tickets.drawing import check_rounds
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask
@@ -23,12 +24,14 @@ def in_rounds(
     r / rounds of the heads and of the FFN units (in blocks of `multiple` neurons) is gone. A layer
     keeps one head all the while: scoring never runs on a layer without attention. A unit's value is
     the number of rounds it outlived plus half its normalised score in its last one, so tickets
-    drawn from it nest, and at sparsity r / rounds they are the mask of round r. Raises UserError
+    drawn from it nest, and at sparsity r / rounds they are the mask of round r. On a pruned model the
+    shares are of what it still has. Raises UserError
     unless rounds are between 1 and the number of units.
     """
     check_rounds(rounds, structures)
-    mask = Mask.full(structures)
-    order = Importance(structures, np.zeros(mask.heads.shape), np.zeros(mask.ffn.shape), "order")
+    mask = mask_of(model, structures)
+    zeros = (np.zeros(mask.heads.shape), np.zeros(mask.ffn.shape))
+    order = Importance(structures, *zeros, "order", (mask.heads, mask.ffn))
     for outlived in range(rounds):
         if outlived:
             mask = Mask.winning(order, outlived / rounds, min_heads=1, multiple=multiple)
@@ -42,4 +45,4 @@ def _placed(order: Importance, found: Importance, mask: Mask, outlived: int) -> 
     left = Importance(mask.structures, found.heads * mask.heads, found.ffn * mask.ffn).normalised()
     heads = np.where(mask.heads, outlived + left.heads / 2, order.heads)
     ffn = np.where(mask.ffn, outlived + left.ffn / 2, order.ffn)
-    return Importance(mask.structures, heads, ffn, "order")
+    return Importance(mask.structures, heads, ffn, "order", order.present)

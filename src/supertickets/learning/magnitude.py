@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from supertickets.config import FfnUnit
-from supertickets.encoders.families import Family, family_of, layers_of, neuron_count
+from supertickets.encoders.families import Family, layers_of, row_of
 from supertickets.encoders.modeling_supertickets import linear, part, projection_paths
-from supertickets.encoders.pruning import kept_units
+from supertickets.encoders.pruning import left_units
 from supertickets.learning.tally import Batch, Tally
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.structures import Structures
@@ -21,17 +21,13 @@ from supertickets.tickets.structures import Structures
 
 def magnitude(model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, seed: int) -> Importance:
     """Euclidean norm of the weights that each unit holds, biases included; looks at no data."""
-    family, layers, tally = family_of(model.config.model_type), layers_of(model), Tally(model, structures)
-    kept_heads, kept_neurons = kept_units(model) or (
-        [list(range(structures.heads_per_layer))] * len(layers),
-        [list(range(neuron_count(model)))] * len(layers),
-    )
+    family, layers, tally = row_of(model.config), layers_of(model), Tally(model, structures)
     heads, ffn = torch.zeros_like(tally.heads), torch.zeros_like(tally.ffn)
-    for index, (layer, kept, neurons) in enumerate(zip(layers, kept_heads, kept_neurons, strict=True)):
+    for index, (layer, kept, neurons) in enumerate(zip(layers, *left_units(model), strict=True)):
         if kept:
-            heads[index, kept] = _heads(layer, family, len(kept))
+            heads[index, list(kept)] = _heads(layer, family, len(kept))
         if neurons is not None:
-            places = slice(None) if structures.ffn_units == "sublayer" else neurons
+            places = slice(None) if structures.ffn_units == "sublayer" else list(neurons)
             ffn[index, places] = _ffn(layer, family, len(neurons), structures.ffn_units)
     tally.add(heads.sqrt(), ffn.sqrt(), 1)
     return tally.mean()

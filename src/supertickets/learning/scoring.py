@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -15,7 +15,7 @@ from supertickets import seeding
 from supertickets.config import FfnUnit, ScorerName
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.gating import Gating, open_gates
-from supertickets.encoders.pruning import kept_units
+from supertickets.encoders.pruning import mask_of
 from supertickets.errors import UserError
 from supertickets.learning.divergence import divergence
 from supertickets.learning.iterative import in_rounds
@@ -42,8 +42,10 @@ def score(
 
     Batches are mappings of tensors with labels, as any `AutoModelFor...` head takes them. The model
     is scored in evaluation mode, without dropout, and is left as it was; units that a pruned model
-    lacks score 0. `scorer` is a name of the table SCORERS, or a function of your own: (model,
-    batches, structures to fill, seed) -> Importance. One round gives raw scores (not normalised).
+    lacks score 0 and are marked (`Importance.present`), so that masks drawn from the scores drop them
+    and a sparsity is a share of what is left. `scorer` is a name of the table SCORERS, or a function
+    of your own: (model, batches, structures to fill, seed) -> Importance. One round gives raw scores
+    (not normalised).
     More give the order of dropping of iterative pruning: each drops its share of the units, neurons
     in blocks of `multiple`, and scores what is left again; batches are then kept in memory.
     Raises UserError when there is no batch, no labels that the scorer needs, or more rounds than
@@ -53,7 +55,8 @@ def score(
     chosen = SCORERS[scorer] if isinstance(scorer, str) else scorer
     with _frozen(model):
         if rounds == 1:
-            return chosen(model, dataloader, structures, seed)
+            left = mask_of(model, structures)
+            return replace(chosen(model, dataloader, structures, seed), present=(left.heads, left.ffn))
         batches = list(dataloader)
         return in_rounds(model, lambda: chosen(model, batches, structures, seed), structures, rounds, multiple)
 
@@ -86,9 +89,8 @@ def as_released(model: PreTrainedModel, batches: Iterable[Batch], structures: St
 def random(model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, seed: int) -> Importance:
     """Uniform scores from the seed: the control that any scorer must beat."""
     rng = seeding.generator(seed, "random importance")
-    heads, ffn = rng.random(structures.heads.shape), rng.random(structures.ffn.shape)
-    present = _present(model, structures)
-    return Importance(structures, heads * present[0], ffn * present[1])
+    heads, ffn, left = rng.random(structures.heads.shape), rng.random(structures.ffn.shape), mask_of(model, structures)
+    return Importance(structures, heads, ffn, present=(left.heads, left.ffn))
 
 
 # Scorers whose result depends on the order of batches: they get the examples in the order of the file, as in 2021.
@@ -159,17 +161,3 @@ def _frozen(model: PreTrainedModel) -> Iterator[None]:
             module.training = mode
         for weight in trainable:
             weight.requires_grad_(True)
-
-
-def _present(model: PreTrainedModel, structures: Structures) -> tuple[Bool[np.ndarray, "L H"], Bool[np.ndarray, "L U"]]:
-    """Which of its original units a model has: all, unless it is pruned."""
-    heads, ffn = np.ones(structures.heads.shape, np.bool_), np.ones(structures.ffn.shape, np.bool_)
-    kept = kept_units(model)
-    if kept is not None:
-        for layer, (kept_heads, neurons) in enumerate(zip(*kept, strict=True)):
-            heads[layer], heads[layer, kept_heads] = False, True
-            if neurons is None:
-                ffn[layer] = False
-            elif structures.ffn_units == "neuron":
-                ffn[layer], ffn[layer, neurons] = False, True
-    return heads, ffn

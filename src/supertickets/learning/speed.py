@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+WIDE = 0.25  # spread (p90 - p10) over the median above which a ratio of times is flagged, as in the benchmarks
+
 
 @dataclass(frozen=True)
 class Speedup:
@@ -20,6 +22,11 @@ class Speedup:
     length: int
     device: str
 
+    @property
+    def wide(self) -> bool:
+        """Whether the pairs differ so much that the median says little."""
+        return (self.p90 - self.p10) / self.median > WIDE
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Speedup:
         """From plain values, of which others than the fields are left alone."""
@@ -28,18 +35,24 @@ class Speedup:
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds that a model with so many heads and FFN units takes: median and 10th to 90th percentile of rounds."""
+    """A model with so many heads and FFN units: its seconds, and its share of the full model's in the same round.
+
+    Both as median and 10th to 90th percentile of rounds.
+    """
 
     heads: int
     ffn: int
     median: float
     p10: float
     p90: float
+    share: float
+    share_p10: float
+    share_p90: float
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Models timed in turn on one batch of texts of equal length."""
+    """Models timed in turn, the full one first, on one batch of texts of equal length."""
 
     models: tuple[Timed, ...]
     rounds: int
@@ -47,3 +60,8 @@ class Timings:
     batch_size: int
     length: int
     device: str
+
+    @property
+    def wide(self) -> bool:
+        """Whether the rounds differ so much that some model's median share says little."""
+        return any((one.share_p90 - one.share_p10) / one.share > WIDE for one in self.models)

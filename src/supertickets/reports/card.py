@@ -1,15 +1,17 @@
-"""The model card of an exported ticket: what was kept, how it scored, and how to load it. No torch."""
+"""The model card of an exported model: what was kept, how it scored, and how to load it. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import full_models, of_kind, spread
 from supertickets.experiments.records import Record
 from supertickets.experiments.statistics import summary
+from supertickets.learning.speed import Speedup
 
 PIPELINES = {
     "ForSequenceClassification": "text-classification",
@@ -17,93 +19,145 @@ PIPELINES = {
     "ForQuestionAnswering": "question-answering",
     "ForMaskedLM": "fill-mask",
 }
+OUTDATED = (
+    "Its ticket is not in this folder: the model was pruned further after it was drawn. `config.json` lists the units "
+    "that are left, under `supertickets`, and one entry of history for each mask."
+)
+NO_POOLING = (
+    "The graph ends with the tokens' vectors: what sentence-transformers did after the encoder (pooling, normalising) "
+    "is not in it, and is to be done by the program that runs it."
+)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of any pruned model: its architecture and head, units kept of all, shares of weights kept.
+    """What is known of any exported model; counts are pairs: what it has, and what the full model has.
 
-    `weights` are those of encoder and embeddings, `size` how many there are.
+    `encoder` is the pretrained one, None where no ticket names it. `weights` are those of encoder and
+    embeddings. `outdated_ticket`: the model was pruned further than the ticket beside it says.
+    `sentences`: it was saved by sentence-transformers.
     """
 
     architecture: str
     head: str
+    encoder: str | None
     heads: tuple[int, int]
     neurons: tuple[int, int]
-    weights: float
-    size: int
+    tokens: tuple[int, int]
+    weights: tuple[int, int]
+    outdated_ticket: bool = False
+    sentences: bool = False
+
+    @property
+    def pruned(self) -> bool:
+        """Whether anything is gone."""
+        return self.weights[0] < self.weights[1]
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The sweep that a ticket was found by: its task, its finished runs and its outcome.json."""
+    """The sweep that a ticket was found by: its task, finished runs, outcome.json, and speedup.json ({}: none)."""
 
     task: Task
     records: Sequence[Record]
     outcome: Mapping[str, Any]
+    delivered: Mapping[str, Any]
 
 
-def model_card(facts: Facts, sweep: Sweep | None, *, onnx: bool, sentences: bool) -> str:
-    """The card as Markdown: `sweep` is None where scores are unknown; `sentences` is for sentence-transformers."""
-    parts = [_front(facts, onnx, sentences), f"# A pruned {facts.architecture} encoder", _kept(facts)]
+def model_card(facts: Facts, sweep: Sweep | None, *, onnx: bool) -> str:
+    """The card as Markdown: `sweep` is None where scores are unknown."""
+    title = f"# A {'pruned' if facts.pruned else 'tuned'} {facts.architecture} encoder"
+    parts = [_front(facts, onnx), title, _kept(facts)]
+    if facts.outdated_ticket:
+        parts.append(OUTDATED)
     parts += (
         [_scores(sweep)] if sweep else ["Its scores are not known here: it was not exported from a finished sweep."]
     )
-    return "\n\n".join([*parts, _use(facts, onnx, sentences)]) + "\n"
+    if onnx and facts.sentences:
+        parts.append(NO_POOLING)
+    return "\n\n".join([*parts, _use(facts, onnx)]) + "\n"
 
 
-def _front(facts: Facts, onnx: bool, sentences: bool) -> str:
-    library = "sentence-transformers" if sentences else "transformers"
+def _front(facts: Facts, onnx: bool) -> str:
+    library = "sentence-transformers" if facts.sentences and not onnx else "transformers"
     lines = [f"library_name: {library}"] + (
         [f"pipeline_tag: {PIPELINES[facts.head]}"] if facts.head in PIPELINES else []
     )
-    return "\n".join(["---", *lines, f"tags: [supertickets, pruned{', onnx' if onnx else ''}]", "---"])
+    tags = ["supertickets", *(["pruned"] if facts.pruned else []), *(["onnx"] if onnx else [])]
+    return "\n".join(["---", *lines, f"tags: [{', '.join(tags)}]", "---"])
 
 
 def _kept(facts: Facts) -> str:
+    size, full = facts.weights
     rows = [
         ("attention heads", f"{facts.heads[0]} of {facts.heads[1]}"),
         ("FFN neurons", f"{facts.neurons[0]} of {facts.neurons[1]}"),
-        ("weights of encoder and embeddings", f"{facts.size:,} ({facts.weights:.1%})"),
+        *([("tokens", f"{facts.tokens[0]:,} of {facts.tokens[1]:,}")] if facts.tokens[0] < facts.tokens[1] else []),
+        ("weights of encoder and embeddings", f"{size:,} ({size / full:.1%})"),
     ]
-    return (
-        _table(("kept", "of the full model"), rows)
-        + "\n\nThe rest is not masked but gone: the model is smaller and faster."
-    )
+    parts = [_table(("kept", "of the full model"), rows)]
+    if facts.encoder is not None:
+        parts.insert(0, f"Made from the pretrained encoder {_plain_name(facts.encoder)}.")
+    if facts.pruned:
+        parts.append("The rest is not masked but gone: the model is smaller and faster.")
+    return "\n\n".join(parts)
+
+
+def _plain_name(encoder: str) -> str:
+    """An alias or a hub id as it is; of a local folder, whose place is nobody else's, the name alone."""
+    local = encoder.startswith((".", "~", "/")) or encoder.count("/") > 1 or "\\" in encoder
+    return PurePath(encoder).name if local else encoder
 
 
 def _scores(sweep: Sweep) -> str:
     outcome, task = sweep.outcome, sweep.task
-    levels = {0.0: full_models(sweep.records)} | of_kind(sweep.records, "winning")
+    levels = [("full model", 0.0, full_models(sweep.records))]
+    for kind in ("winning", "random", "losing"):
+        levels += [(kind, level, group) for level, group in sorted(of_kind(sweep.records, kind).items())]
     rows = [
-        (f"{level:g}" if level else "full model", f"{_share(group):.1%}", spread(summary(group)), str(len(group)))
-        for level, group in sorted(levels.items())
+        (name, f"{level:g}" if level else "", f"{_share(group):.1%}", spread(summary(group)), str(len(group)))
+        for name, level, group in levels
         if group
     ]
+    head = ("kind", "level", "weights of the encoder's layers", f"{' and '.join(task.metrics)} × 100", "seeds")
     chosen = f"Level {outcome['sparsity']:g} was chosen on examples held out of the training set, not on these scores."
     return "\n\n".join(
         [
             f"## Scores on {task.name}",
             str(outcome["sentence"]),
-            _table(("level", "weights of the encoder's layers", f"{' and '.join(task.metrics)} × 100", "seeds"), rows),
-            f"Mean ± standard deviation over seeds, on the report split. {chosen}",
+            *([_delivered(sweep.delivered)] if sweep.delivered else []),
+            _table(head, rows),
+            f"Mean ± standard deviation over seeds, on the report split. {chosen} Random and losing tickets are "
+            "controls: they have as many units as the winning ones.",
             *([task.note] if task.note else []),
         ]
     )
 
 
-def _use(facts: Facts, onnx: bool, sentences: bool) -> str:
-    auto = f"AutoModel{facts.head.removeprefix('Model')}"
+def _delivered(plain: Mapping[str, Any]) -> str:
+    """What was measured of the one model that is here, and how."""
+    speed = Speedup.from_dict(plain)
+    wide = " (a wide spread: the machine was busy)" if speed.wide else ""
+    return (
+        f"The model in this folder is that of seed {plain['seed']}; it scores {100 * plain['report']:.1f}. It runs "
+        f"{speed.median:.2f} times as fast as the full model: the median of {speed.pairs} pairs, 10th to 90th "
+        f"percentile {speed.p10:.2f} to {speed.p90:.2f}{wide}, of one batch of {speed.batch_size} texts of "
+        f"{speed.length} tokens, fp32, {speed.device}, {'1 thread' if speed.threads == 1 else f'{speed.threads} threads'}."
+    )
+
+
+def _use(facts: Facts, onnx: bool) -> str:
+    auto, trusted = f"AutoModel{facts.head.removeprefix('Model')}", ", trust_remote_code=True" if facts.pruned else ""
     if onnx:
         lines = ["import onnxruntime", "", 'session = onnxruntime.InferenceSession("model.onnx")']
-    elif sentences:
+    elif facts.sentences:
         lines = ["from sentence_transformers import SentenceTransformer", ""]
-        lines += ['model = SentenceTransformer("this folder", trust_remote_code=True)']
+        lines += [f'model = SentenceTransformer("this folder"{trusted})']
     else:
         lines = [f"from transformers import {auto}", ""]
-        lines += [f'model = {auto}.from_pretrained("this folder", trust_remote_code=True)']
+        lines += [f'model = {auto}.from_pretrained("this folder"{trusted})']
     code = "\n".join(["## Use", "", "```python", *lines, "```"])
-    if onnx:
+    if onnx or not facts.pruned:
         return code
     return (
         f"{code}\n\nThe code that is trusted is `modeling_supertickets.py` in this folder; it needs torch and "

@@ -42,7 +42,9 @@ def tiles(outcome: Outcome) -> list[dict[str, Any]]:
     if outcome.target is not None:
         target = outcome.target
         share = f"{100 * target.found:.1f} %"
-        made.append(tile(f"Budget, {MEASURES[target.measure]}", share, f"asked for {100 * target.asked:.1f} %"))
+        missed = (f"missed by {100 * target.missed:.1f} %",) if target.missed else ()
+        asked = f"asked for {100 * target.asked:.1f} %"
+        made.append(tile(f"Budget, {MEASURES[target.measure]}", share, asked, *missed))
     if speedup is not None:
         made.append(tile("Speed", f"× {speedup.median:.2f}", *_speed_lines(speedup)))
     return made
@@ -214,7 +216,7 @@ def tile(name: str, value: str, *details: str) -> dict[str, Any]:
 def _speed_lines(speedup: Speedup) -> tuple[str, ...]:
     threads = "1 thread" if speedup.threads == 1 else f"{speedup.threads} threads"
     return (
-        f"10th to 90th percentile: {speedup.p10:.2f} to {speedup.p90:.2f}",
+        f"10th to 90th percentile: {speedup.p10:.2f} to {speedup.p90:.2f}{', a wide spread' if speedup.wide else ''}",
         f"{speedup.batch_size} texts of {speedup.length} tokens, fp32, {speedup.device}, {threads}",
     )
 

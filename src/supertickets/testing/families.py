@@ -21,12 +21,13 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from supertickets.config import FfnUnit
-from supertickets.encoders.families import family_of, layers_of, structures_of
+from supertickets.encoders.families import family_of, head_in, layers_of, structures_of, weight_count
 from supertickets.encoders.gating import Gating, gate, open_gates
 from supertickets.encoders.loading import quiet
+from supertickets.encoders.onnx import TOLERANCE as ONNX_TOLERANCE
 from supertickets.encoders.onnx import export_onnx, load_onnx
 from supertickets.encoders.pruning import prune
-from supertickets.testing.inputs import Inputs, head_of, inputs_for
+from supertickets.testing.inputs import Inputs, inputs_for
 from supertickets.testing.masks import half, nothing, uneven, without
 from supertickets.testing.passes import (
     TOLERANCE,
@@ -40,7 +41,6 @@ from supertickets.testing.passes import (
 )
 from supertickets.tickets.masks import Mask
 
-ONNX_TOLERANCE = 1e-4
 UNITS: tuple[FfnUnit, ...] = get_args(FfnUnit)
 
 Check = Callable[[PreTrainedModel, Inputs], None]
@@ -167,11 +167,11 @@ def pruning_twice(model: PreTrainedModel, inputs: Inputs) -> None:
 def counted_weights(model: PreTrainedModel, inputs: Inputs) -> None:
     """Structures count the encoder's weights, and a mask removes exactly the weights its dropped units hold."""
     for units in UNITS:
-        structures, before = structures_of(model, units), _weights(model.base_model)
+        structures, before = structures_of(model, units), weight_count(model.base_model)
         assert structures.total_weights == before, f"{structures.total_weights} weights are counted, {before} are there"
         mask = half(structures)
         counted = int(structures.heads[~mask.heads].sum() + structures.ffn[~mask.ffn].sum())
-        removed = before - _weights(_pruned(model, mask).base_model)
+        removed = before - weight_count(_pruned(model, mask).base_model)
         assert removed == counted, (
             f"half the heads and FFN {units}s hold {counted} weights by count, {removed} are gone"
         )
@@ -179,7 +179,7 @@ def counted_weights(model: PreTrainedModel, inputs: Inputs) -> None:
 
 def saved_equals_loaded(model: PreTrainedModel, inputs: Inputs) -> None:
     """A pruned model, saved and loaded through its Auto class, is the same model, weight by weight."""
-    auto = getattr(transformers, f"AutoModel{head_of(model)}")
+    auto = getattr(transformers, f"AutoModel{head_in(type(model).__name__).removeprefix('Model')}")
     for units in UNITS:
         pruned = _pruned(model, uneven(structures_of(model, units)))
         with tempfile.TemporaryDirectory() as folder, quiet():
@@ -280,7 +280,3 @@ def _ends(model: PreTrainedModel) -> list[int]:
 def _any_tokenizer() -> PreTrainedTokenizerFast:
     """An export takes a tokenizer along; the checks feed token ids, and need none."""
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]")))
-
-
-def _weights(module: nn.Module) -> int:
-    return sum(weight.numel() for weight in module.parameters())

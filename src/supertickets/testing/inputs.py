@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 import torch
@@ -10,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from supertickets.encoders.families import longest_input
+from supertickets.encoders.families import head_in, longest_input
 
 Inputs = Mapping[str, Tensor]
 EXAMPLES, CHOICES, TOKENS = 3, 2, 12
@@ -23,7 +22,7 @@ def inputs_for(model: PreTrainedModel, seed: int = 0) -> dict[str, Tensor]:
     entry in LABELS, such as none at all, gets no labels.
     """
     rng = torch.Generator().manual_seed(seed)
-    head = head_of(model)
+    head = head_in(type(model).__name__)
     rows = EXAMPLES * CHOICES if head == "ForMultipleChoice" else EXAMPLES
     tokens = min(TOKENS, longest_input(model))
     mask = torch.ones(rows, tokens, dtype=torch.long)
@@ -38,12 +37,6 @@ def inputs_for(model: PreTrainedModel, seed: int = 0) -> dict[str, Tensor]:
         for name in ("input_ids", "attention_mask"):
             batch[name] = batch[name].unflatten(0, (EXAMPLES, CHOICES))
     return {name: value.to(model.device) for name, value in batch.items()}
-
-
-def head_of(model: PreTrainedModel) -> str:
-    """The task head as transformers' Auto classes name it, such as `ForMaskedLM`; empty where there is none."""
-    found = re.search(r"For[A-Z]\w*$", type(model).__name__)
-    return found.group() if found else ""
 
 
 def _sequence_labels(model: PreTrainedModel, mask: Int[Tensor, "B T"], rng: torch.Generator) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 An order is fixed before a sparsity is, and a sparsity takes the order's beginning: so the masks of one
 order nest as sparsity grows. Neurons go in blocks, of one layer each: then a layer's count is one that
-matrices run fast with.
+matrices run fast with. Where a pruned model was scored, orders hold the units that it still had.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from supertickets.tickets.importance import Importance
 from supertickets.tickets.structures import Structures
 
 Order = Int[np.ndarray, " _"]  # of any length: heads and FFN units have orders of their own
+Present = Bool[np.ndarray, "_ _"]  # which heads, or which FFN units, of each layer are there
 _ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996: the share that was meant drops 29
 
 
@@ -44,39 +45,43 @@ def check_rounds(rounds: int, structures: Structures) -> int:
     return rounds
 
 
-def block_size(structures: Structures, multiple: int) -> int:
-    """How many FFN units are dropped together: the largest number that divides both `multiple` and a layer's units.
+def block_size(structures: Structures, multiple: int, there: Present | None = None) -> int:
+    """How many FFN units are dropped together: the largest number that divides `multiple` and each layer's units.
 
-    So whole sublayers go one by one. Raises UserError for a multiple below 1.
+    So whole sublayers go one by one. Units of a pruned model are those that are still `there`. Raises
+    UserError for a multiple below 1.
     """
     if multiple < 1:
         raise UserError(f"must be at least 1, not {multiple}", "multiple")
-    return math.gcd(structures.units_per_layer, multiple)
+    if there is None:
+        return math.gcd(structures.units_per_layer, multiple)
+    return math.gcd(multiple, *map(int, there.sum(axis=1)))
 
 
-def ascending(scores: Float[np.ndarray, "L W"], block: int = 1) -> Order:
-    """Flat positions, least important first; ties by position.
+def ascending(scores: Float[np.ndarray, "L W"], there: Present, block: int = 1) -> Order:
+    """Flat positions of the units that are there, least important first; ties by position.
 
     A layer's units, in their order, make blocks of `block`; the blocks of all layers go by their mean score.
     """
     layers, units = scores.shape
     within = np.argsort(scores, axis=1, kind="stable") + units * np.arange(layers)[:, None]
-    blocks = within.reshape(-1, block)
+    blocks = _there(within.ravel(), there).reshape(-1, block)
     order: Order = blocks[np.argsort(_means(scores, blocks), kind="stable")].ravel()
     return order
 
 
-def descending(scores: Float[np.ndarray, "L W"], block: int = 1) -> Order:
+def descending(scores: Float[np.ndarray, "L W"], there: Present, block: int = 1) -> Order:
     """Flat positions, most important first; ties by position; blocks as in `ascending`."""
-    return ascending(-scores, block)
+    return ascending(-scores, there, block)
 
 
-def shuffled(shape: tuple[int, int], block: int, rng: np.random.Generator) -> Order:
+def shuffled(there: Present, block: int, rng: np.random.Generator) -> Order:
     """Flat positions in a uniform order: a layer's units make blocks by chance, and so do the blocks their order."""
-    units = np.arange(shape[0] * shape[1]).reshape(shape)
+    units = np.arange(there.size).reshape(there.shape)
     if block > 1:
         units = rng.permuted(units, axis=1)
-    order: Order = units.reshape(-1, block)[rng.permutation(units.size // block)].ravel()
+    blocks = _there(units.ravel(), there).reshape(-1, block)
+    order: Order = blocks[rng.permutation(len(blocks))].ravel()
     return order
 
 
@@ -84,8 +89,9 @@ def droppable(order: Order, per_layer: int, minimum: int) -> Order:
     """The order without the last `minimum` units of each layer: those are protected (masking.py, min heads)."""
     layer = order // per_layer
     backwards = np.argsort(layer[::-1], kind="stable")  # grouped by layer, the last to be dropped first
+    counts = np.bincount(layer)
     rank = np.empty_like(order)
-    rank[backwards] = np.arange(len(order)) % per_layer
+    rank[backwards] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     return order[rank[::-1] >= minimum]
 
 
@@ -94,9 +100,9 @@ def share(sparsity: float, units: int) -> int:
     return math.floor(sparsity * units + _ROUNDING)
 
 
-def kept(order: Order, dropped: int, shape: tuple[int, ...]) -> Bool[np.ndarray, "L W"]:
-    """All units but the first `dropped` of the order."""
-    keep = np.ones(shape, dtype=np.bool_)
+def kept(order: Order, dropped: int, there: Present) -> Bool[np.ndarray, "L W"]:
+    """All units that are there, but the first `dropped` of the order."""
+    keep = there.copy()
     keep.flat[order[:dropped]] = False
     return keep
 
@@ -105,19 +111,25 @@ def joint_counts(importance: Importance, sparsity: float, min_heads: int, block:
     """How many heads and FFN units the joint ranking drops.
 
     All heads and blocks of FFN units in one order by raw importance per weight, protected heads skipped;
-    the longest beginning whose weights stay within `sparsity` of all prunable weights.
+    the longest beginning whose weights stay within `sparsity` of all prunable weights that are there.
     """
-    structures = importance.structures
+    structures, there = importance.structures, importance.there
     per_head, per_unit = importance.heads / structures.heads, importance.ffn / structures.ffn
-    heads = droppable(ascending(per_head), structures.heads_per_layer, min_heads)
-    blocks = ascending(per_unit, block).reshape(-1, block)
+    heads = droppable(ascending(per_head, there[0]), structures.heads_per_layer, min_heads)
+    blocks = ascending(per_unit, there[1], block).reshape(-1, block)
     scores = np.concatenate([per_head.flat[heads], _means(per_unit, blocks)])
     weights = np.concatenate([structures.heads.flat[heads], structures.ffn.ravel()[blocks].sum(axis=1)])
     order = np.argsort(scores, kind="stable")
-    budget = math.floor(sparsity * structures.prunable_weights + _ROUNDING)
+    prunable = int(structures.heads[there[0]].sum() + structures.ffn[there[1]].sum())
+    budget = math.floor(sparsity * prunable + _ROUNDING)
     dropped = order[: np.searchsorted(np.cumsum(weights[order]), budget, side="right")]
     n_heads = int((dropped < len(heads)).sum())
     return n_heads, block * (len(dropped) - n_heads)
+
+
+def _there(order: Order, there: Present) -> Order:
+    found: Order = order[there.ravel()[order]]
+    return found
 
 
 def _means(scores: Float[np.ndarray, "L W"], blocks: Int[np.ndarray, "N block"]) -> Float[np.ndarray, " N"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -59,14 +60,14 @@ class Mask:
         `joint` ranks all units together by raw importance per weight and drops that share of weights.
         Neurons go in blocks of `multiple` (or the largest part of it that divides a layer's neurons): the
         lowest of a layer first, layers by the blocks' mean score; their number is rounded down to whole blocks.
+        Of a pruned model's importance every share is one of what the model still had, and the mask drops
+        what was gone, too: `multiple` then has a part that divides each layer's neurons.
         Raises UserError for a sparsity outside [0, 1) or more `min_heads` than heads.
         """
-        block = drawing.block_size(importance.structures, multiple)
-        counts = _counts(importance, sparsity, min_heads, ranking, ffn_sparsity, block)
-        heads, ffn = _scores(importance, ranking)
-        return cls._dropping(
-            importance.structures, drawing.ascending(heads), drawing.ascending(ffn, block), counts, min_heads
-        )
+        counts, block = _counts(importance, sparsity, min_heads, ranking, ffn_sparsity, multiple)
+        (heads, ffn), there = _scores(importance, ranking), importance.there
+        orders = drawing.ascending(heads, there[0]), drawing.ascending(ffn, there[1], block)
+        return cls._dropping(importance.structures, orders, counts, min_heads, there)
 
     @classmethod
     def losing(
@@ -84,49 +85,55 @@ class Mask:
         The `min_heads` protected heads of a layer are its lowest, and neurons go in blocks of a layer's
         highest. Raises as `winning` does.
         """
-        block = drawing.block_size(importance.structures, multiple)
-        counts = _counts(importance, sparsity, min_heads, ranking, ffn_sparsity, block)
-        heads, ffn = _scores(importance, ranking)
-        return cls._dropping(
-            importance.structures, drawing.descending(heads), drawing.descending(ffn, block), counts, min_heads
-        )
+        counts, block = _counts(importance, sparsity, min_heads, ranking, ffn_sparsity, multiple)
+        (heads, ffn), there = _scores(importance, ranking), importance.there
+        orders = drawing.descending(heads, there[0]), drawing.descending(ffn, there[1], block)
+        return cls._dropping(importance.structures, orders, counts, min_heads, there)
 
     @classmethod
-    def random(cls, like: Mask, rng: np.random.Generator, *, min_heads: int = 1, multiple: int = 8) -> Mask:
+    def random(
+        cls,
+        like: Mask,
+        rng: np.random.Generator,
+        *,
+        min_heads: int = 1,
+        multiple: int = 8,
+        within: Mask | None = None,
+    ) -> Mask:
         """Uniform draws, without replacement, of exactly as many heads and FFN units as `like` keeps (not D2).
 
         One permutation of the heads and then one of the FFN units are taken from `rng`, so equal
         generators give nested masks for nested sizes. Neurons are drawn in blocks, as `winning` has them,
-        of a layer's neurons by chance. Raises UserError when `like` keeps fewer heads than `min_heads` in
-        every layer need.
+        of a layer's neurons by chance. `within` holds the units to draw from, such as those that a pruned
+        model still has. Raises UserError when `like` keeps fewer heads than `min_heads` in every layer
+        need, or a unit that is not `within`.
         """
-        structures = like.structures
+        structures, within = like.structures, within or cls.full(like.structures)
         drawing.check_min_heads(min_heads, structures)
-        needed, found = structures.layers * min_heads, int(like.heads.sum())
+        if (like & within) != like:
+            raise UserError("it keeps units that the masks are not to be drawn from", "Mask.random")
+        needed, found = int(within.heads.sum(axis=1).clip(max=min_heads).sum()), int(like.heads.sum())
         if found < needed:
             raise UserError(
                 f"{found} heads are kept, but min_heads {min_heads} in {structures.layers} layers need {needed}",
                 "Mask.random",
             )
-        heads = drawing.shuffled(like.heads.shape, 1, rng)
-        ffn = drawing.shuffled(like.ffn.shape, drawing.block_size(structures, multiple), rng)
-        return cls._dropping(structures, heads, ffn, (int((~like.heads).sum()), int((~like.ffn).sum())), min_heads)
+        heads = drawing.shuffled(within.heads, 1, rng)
+        ffn = drawing.shuffled(within.ffn, drawing.block_size(structures, multiple, within.ffn), rng)
+        counts = int((within.heads & ~like.heads).sum()), int((within.ffn & ~like.ffn).sum())
+        return cls._dropping(structures, (heads, ffn), counts, min_heads, (within.heads, within.ffn))
 
     @classmethod
     def _dropping(
         cls,
         structures: Structures,
-        heads: drawing.Order,
-        ffn: drawing.Order,
+        orders: tuple[drawing.Order, drawing.Order],
         counts: tuple[int, int],
         min_heads: int,
+        there: tuple[np.ndarray, np.ndarray],
     ) -> Mask:
-        heads = drawing.droppable(heads, structures.heads_per_layer, min_heads)
-        return cls(
-            structures,
-            drawing.kept(heads, counts[0], structures.heads.shape),
-            drawing.kept(ffn, counts[1], structures.ffn.shape),
-        )
+        heads = drawing.droppable(orders[0], structures.heads_per_layer, min_heads)
+        return cls(structures, drawing.kept(heads, counts[0], there[0]), drawing.kept(orders[1], counts[1], there[1]))
 
     @property
     def heads_per_layer(self) -> tuple[int, ...]:
@@ -137,6 +144,11 @@ class Mask:
     def ffn_per_layer(self) -> tuple[int, ...]:
         """Kept FFN units of each layer."""
         return tuple(int(n) for n in self.ffn.sum(axis=1))
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of the kept units: a byte of 1 or 0 for each head, layer by layer, then for each FFN unit."""
+        return hashlib.sha256(self.heads.tobytes() + self.ffn.tobytes()).hexdigest()
 
     @property
     def weights_remaining(self) -> WeightsRemaining:
@@ -214,7 +226,8 @@ def _random(
     importance: Importance, sparsity: float, rng: np.random.Generator, min_heads: int, ranking: Ranking, multiple: int
 ) -> Mask:
     winning = Mask.winning(importance, sparsity, min_heads=min_heads, ranking=ranking, multiple=multiple)
-    return Mask.random(winning, rng, min_heads=min_heads, multiple=multiple)
+    within = Mask(importance.structures, *importance.there)
+    return Mask.random(winning, rng, min_heads=min_heads, multiple=multiple, within=within)
 
 
 KINDS: dict[Kind, Callable[[Importance, float, np.random.Generator, int, Ranking, int], Mask]] = {
@@ -225,10 +238,11 @@ KINDS: dict[Kind, Callable[[Importance, float, np.random.Generator, int, Ranking
 
 
 def _counts(
-    importance: Importance, sparsity: float, min_heads: int, ranking: Ranking, ffn_sparsity: float | None, block: int
-) -> tuple[int, int]:
-    """How many heads and FFN units (whole blocks) the winning ticket drops; the other kinds copy it."""
-    structures = importance.structures
+    importance: Importance, sparsity: float, min_heads: int, ranking: Ranking, ffn_sparsity: float | None, multiple: int
+) -> tuple[tuple[int, int], int]:
+    """How many heads and FFN units the winning ticket drops, which the other kinds copy; and the blocks' size."""
+    structures, (heads, ffn) = importance.structures, importance.there
+    block = drawing.block_size(structures, multiple, ffn)
     drawing.check_sparsity(sparsity)
     drawing.check_min_heads(min_heads, structures)
     if ranking == "joint":
@@ -238,11 +252,11 @@ def _counts(
             )
         if importance.scale == "order":
             raise UserError("the joint ranking needs scores per weight, not an order", "ranking", "rank apart")
-        return drawing.joint_counts(importance, sparsity, min_heads, block)
+        return drawing.joint_counts(importance, sparsity, min_heads, block), block
     ffn_sparsity = sparsity if ffn_sparsity is None else drawing.check_sparsity(ffn_sparsity, "ffn_sparsity")
-    most = structures.heads.size - structures.layers * min_heads
-    n_ffn = block * drawing.share(ffn_sparsity, structures.ffn.size // block)
-    return min(drawing.share(sparsity, structures.heads.size), most), n_ffn
+    most = int((heads.sum(axis=1) - min_heads).clip(min=0).sum())
+    n_ffn = block * drawing.share(ffn_sparsity, int(ffn.sum()) // block)
+    return (min(drawing.share(sparsity, int(heads.sum())), most), n_ffn), block
 
 
 def _scores(importance: Importance, ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from supertickets.tickets.structures import FFN_WORDS, Structures
 
 TICKET_FILE = "ticket.json"
 ARRAYS_FILE = "ticket.safetensors"
+PRESENT = ("present_heads", "present_ffn")  # of an importance that a pruned model gave
 FORMAT = "supertickets ticket 1"
 
 
@@ -52,6 +53,8 @@ class Ticket:
         arrays = {"heads": self.mask.heads, "ffn": self.mask.ffn}
         if self.importance is not None:
             arrays |= {"importance_heads": self.importance.heads, "importance_ffn": self.importance.ffn}
+            if self.importance.present is not None:
+                arrays |= dict(zip(PRESENT, self.importance.present, strict=True))
         checksum = storage.write_arrays(folder / ARRAYS_FILE, arrays)
         storage.write_json(folder / TICKET_FILE, _body(self) | {"arrays": ARRAYS_FILE, "arrays_sha256": checksum})
 
@@ -120,7 +123,8 @@ def _importance(structures: Structures, arrays: Mapping[str, np.ndarray], scale:
         raise UserError(f"importance_scale must be one of {', '.join(get_args(Scale))}, not {scale!r}", "ticket")
     if "importance_heads" not in arrays:
         return None
-    return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"], scale)
+    present = (arrays[PRESENT[0]], arrays[PRESENT[1]]) if PRESENT[0] in arrays else None
+    return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"], scale, present)
 
 
 def _layers(mask: Mask) -> list[dict[str, Any]]:

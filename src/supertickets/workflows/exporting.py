@@ -1,4 +1,4 @@
-"""export: a ticket's trained model as a folder for others, for transformers or for ONNX Runtime."""
+"""export: a trained model, most often a ticket's, as a folder for others, for transformers or for ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -9,25 +9,36 @@ from typing import TYPE_CHECKING, Literal
 from supertickets import storage
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, MODEL, OUTCOME_FILE, SHARED_FILE, SUPER_TICKET
+from supertickets.experiments.layout import (
+    CONFIG_FILE,
+    DATA_FILE,
+    MODEL,
+    OUTCOME_FILE,
+    SHARED_FILE,
+    SPEED_FILE,
+    SUPER_TICKET,
+    TASK_FILE,
+)
+from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import load_all
 from supertickets.reports.card import Facts, Sweep, model_card
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MODULES_FILE = "modules.json"  # of a sentence-transformers model: its modules, and the folders of those with settings
 SENTENCE_FILES = ("config_sentence_transformers.json", "sentence_bert_config.json", MODULES_FILE)
 
 
 def export(ticket: Path | str, *, task: str | None = None, to: Literal["hf", "onnx"] = "hf", out: Path | str) -> Path:
-    """Write the model of a sweep's super ticket, or a pruned model's folder, for others to load; returns `out`.
+    """Write the model of a sweep's super ticket, or a model's folder, for others to load; returns `out`.
 
     Of what `share` left, `task` names the task whose model is written. `hf` loads with transformers'
-    Auto classes (and with SentenceTransformer if the model was one), with this package or with
-    `trust_remote_code=True`; `onnx` runs in ONNX Runtime. Raises UserError when `ticket` holds no
-    trained pruned model, or `out` holds files already.
+    Auto classes (and with SentenceTransformer if the model was one), a pruned model with this package
+    or with `trust_remote_code=True`; `onnx` runs in ONNX Runtime. A model that is not pruned must be a
+    tuned classifier or regressor. The ticket travels along only where the model is still the one that
+    it describes. Raises UserError when `ticket` holds no trained model, or `out` holds files already.
     """
     source, out = _model_folder(Path(ticket), task), Path(out)
     if to not in ("hf", "onnx"):
@@ -35,23 +46,53 @@ def export(ticket: Path | str, *, task: str | None = None, to: Literal["hf", "on
     with storage.atomic_folder(out) as target:
         # Torch takes seconds to load: an `out` that cannot be is refused before.
         from supertickets.encoders.export import CARD_FILE, write_checksums, write_model
-        from supertickets.encoders.loading import load_pruned
-        from supertickets.encoders.shared import load_task
+        from supertickets.experiments.delivery import cutting
 
-        model, tokenizer = load_pruned(source) if task is None else load_task(source, task)
+        model, tokenizer = _load(source, task)
+        reading = Reading.beside(source) if task is None else Reading.of_shared(source, task)
+        if reading is not None:
+            tokenizer = cutting(tokenizer, model, reading)
+            storage.write_json(target / TASK_FILE, reading.to_dict())
         if to == "onnx":
-            from supertickets.encoders.onnx import export_onnx
+            from supertickets.encoders.onnx import write_onnx
 
-            export_onnx(model.float(), tokenizer, target)
+            write_onnx(target, model.float(), tokenizer)
         else:
             write_model(target, model, tokenizer)
             _copy_sentence_modules(source, target)
-        if (source / TICKET_FILE).is_file():
-            Ticket.load(source).save(target)
-        card = model_card(_facts(model), _sweep(source), onnx=to == "onnx", sentences=(target / MODULES_FILE).is_file())
+        drawn = Ticket.load(source) if (source / TICKET_FILE).is_file() else None
+        current = drawn is not None and _describes(drawn, model)
+        if drawn is not None and current:
+            drawn.save(target)
+        facts = _facts(source, model, drawn, current)
+        card = model_card(facts, _sweep(source) if current else None, onnx=to == "onnx")
         storage.write_text(target / CARD_FILE, card)
         write_checksums(target)
     return out
+
+
+def _load(source: Path, task: str | None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    from supertickets.encoders.checkpoints import config_of, resolve
+    from supertickets.encoders.families import PRUNED_KEY
+    from supertickets.encoders.loading import load_pruned
+    from supertickets.encoders.shared import load_task
+    from supertickets.encoders.trained import load_trained
+
+    if task is not None:
+        return load_task(source, task)
+    pruned = getattr(config_of(resolve(str(source))), PRUNED_KEY, None) is not None
+    return load_pruned(source) if pruned else load_trained(source)
+
+
+def _describes(ticket: Ticket, model: PreTrainedModel) -> bool:
+    """Whether the model has just the units that the ticket keeps: it may have been pruned further since."""
+    from supertickets.encoders.families import neuron_count
+    from supertickets.encoders.pruning import kept_units
+
+    heads, ffn = ([row.nonzero()[0].tolist() for row in array] for array in (ticket.mask.heads, ticket.mask.ffn))
+    if ticket.mask.structures.ffn_units == "sublayer":
+        ffn = [[*range(neuron_count(model))] if kept else None for kept in ffn]
+    return kept_units(model) == (heads, ffn)
 
 
 def _model_folder(ticket: Path, task: str | None) -> Path:
@@ -87,22 +128,31 @@ def _copy_sentence_modules(source: Path, target: Path) -> None:
         shutil.copytree(folder, target / folder.name)
 
 
-def _facts(model: PreTrainedModel) -> Facts:
-    from supertickets.encoders.families import head_count, neuron_count, structures_of
-    from supertickets.encoders.loading import head_of
-    from supertickets.encoders.pruning import kept_units
+def _facts(source: Path, model: PreTrainedModel, drawn: Ticket | None, current: bool) -> Facts:
+    from torch import nn
 
-    kept, structures = kept_units(model), structures_of(model)
-    assert kept is not None
-    heads, ffn = kept
-    size = sum(weight.numel() for weight in model.base_model.parameters())
+    from supertickets.encoders.families import head_count, neuron_count, structures_of, weight_count
+    from supertickets.encoders.loading import head_of
+    from supertickets.encoders.pruning import left_units
+    from supertickets.encoders.vocabulary import FULL_VOCABULARY
+
+    heads, ffn = left_units(model)
+    structures = structures_of(model)
+    embedding = model.get_input_embeddings()
+    assert isinstance(embedding, nn.Embedding)
+    rows, width = embedding.weight.shape
+    tokens = getattr(model.config, FULL_VOCABULARY, rows)
     return Facts(
         architecture=structures.architecture,
         head=head_of(model.config),
+        encoder=None if drawn is None else drawn.encoder,
         heads=(sum(map(len, heads)), len(heads) * head_count(model)),
         neurons=(sum(len(row or ()) for row in ffn), len(ffn) * neuron_count(model)),
-        weights=size / structures.total_weights,
-        size=size,
+        tokens=(rows, tokens),
+        # The structures of a model with fewer tokens count its small embedding as the whole one.
+        weights=(weight_count(model.base_model), structures.total_weights + (tokens - rows) * width),
+        outdated_ticket=drawn is not None and not current,
+        sentences=(source / MODULES_FILE).is_file(),
     )
 
 
@@ -112,4 +162,5 @@ def _sweep(source: Path) -> Sweep | None:
     if source.name != SUPER_TICKET or not (folder / OUTCOME_FILE).is_file():
         return None
     task = Task.from_dict(storage.read_json(folder / DATA_FILE)["task"])
-    return Sweep(task, load_all(folder), storage.read_json(folder / OUTCOME_FILE))
+    delivered = storage.read_json(folder / SPEED_FILE) if (folder / SPEED_FILE).is_file() else {}
+    return Sweep(task, load_all(folder), storage.read_json(folder / OUTCOME_FILE), delivered)

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 
-from supertickets import settings, storage
-from supertickets.conflicts import EMBEDDED_TASK
+from supertickets import storage
 from supertickets.data.tasks import Columns, KnownTask, known
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, MODEL, SHARED_FILE, SUPER_TICKET
 from supertickets.experiments.progress import Progress, Silent
-from supertickets.workflows.submitting import CsvLines, GlueLines, check_on_the_server
+from supertickets.experiments.reading import Reading
+from supertickets.workflows.submitting import CsvLines, GlueLines, check_on_the_server, check_same_task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -32,21 +32,14 @@ MOST_LINES = 20  # of progress
 
 
 @dataclass(frozen=True)
-class _Texts:
-    """What a model was trained on: a known task's texts, or columns of these names; cut at `max_length` tokens."""
-
-    known: str | None
-    text: str
-    text_pair: str | None
-    max_length: int
-
-
-@dataclass(frozen=True)
 class _Source:
-    """A model's folder, with the texts it was trained on where that is known; `task` of those that share an encoder."""
+    """A model's folder, with what is known of its task and its texts: None where no sweep made it.
+
+    `task` is one of those that share the folder's encoder.
+    """
 
     folder: Path
-    texts: _Texts | None = None
+    reading: Reading | None = None
     task: str | None = None
 
 
@@ -68,19 +61,21 @@ def predict(
     `model_dir` is what `find` left (the sweep's folder or its super ticket), an exported folder, any tuned
     Hugging Face folder of a known family, an ONNX folder, or what `share` left, of whose tasks `task`
     chooses one. `text` and `text_pair` name the file's columns; they default to those the model was
-    trained on, or to those of the known `task`, whose published files can be read as they are. `format`
-    csv has the columns `prediction` and, for classes, one `p_<label>` each; glue is what GLUE's server
-    takes: `index` and `prediction`, tab-separated. `backend` onnx exports the model first. The file is
-    checked as a whole before anything is predicted, then read in parts, so it may be larger than the
-    memory. Raises UserError; nothing is written then.
+    trained on, or to those of the known `task`, whose published files can be read as they are. Texts
+    are cut where the sweep cut them. `format` csv has the columns `prediction` and, for classes, one
+    `p_<label>` each; glue is what GLUE's server takes: `index` and `prediction`, tab-separated, of the
+    task that the model learned. `backend` onnx exports the model first. The file is checked as a whole
+    before anything is predicted, then read in parts, so it may be larger than the memory. Raises
+    UserError; nothing is written then.
     """
     path, target, progress = Path(file), Path(out), progress or Silent()
+    _check_options(format, backend, batch_size)
     _check_target(path, target)
     source = _source(Path(model_dir), task)
     row = _known_task(source, task)
     columns = _columns(source, row, text, text_pair)
     if format == "glue":
-        check_on_the_server(row)
+        check_same_task(source.reading, check_on_the_server(row))
 
     from supertickets.data.unlabelled import count_rows
 
@@ -95,6 +90,14 @@ def predict(
         for values in _followed(parts, rows, progress):
             stream.write(writer.lines(values).encode())
     return target
+
+
+def _check_options(format: str, backend: str | None, batch_size: int) -> None:
+    for name, value, values in (("format", format, get_args(Format)), ("backend", backend, (None, *get_args(Backend)))):
+        if value not in values:
+            raise UserError(f"'{value}' is not known here ({', '.join(filter(None, values))})", name)
+    if batch_size < 1:
+        raise UserError(f"a batch holds at least 1 text, not {batch_size}", "batch_size")
 
 
 def _check_target(file: Path, out: Path) -> None:
@@ -120,8 +123,7 @@ def _source(path: Path, task: str | None) -> _Source:
     if not (path / "config.json").is_file():
         what = "this folder holds no model: config.json is missing"
         raise UserError(what, str(path), "give a sweep's folder or a model's")
-    beside = path.parent / CONFIG_FILE
-    return _Source(path, _texts(beside) if path.name == SUPER_TICKET and beside.is_file() else None)
+    return _Source(path, Reading.beside(path))
 
 
 def _shared_source(path: Path, task: str | None) -> _Source:
@@ -129,39 +131,33 @@ def _shared_source(path: Path, task: str | None) -> _Source:
 
     folder = locate(path)
     assert folder is not None
-    about = described_task(folder, task)["tasks"][task]
-    try:
-        return _Source(folder, _Texts(**about["texts"], max_length=about["max_length"]), task)
-    except (KeyError, TypeError) as fault:
-        raise UserError(f"what {task} reads cannot be made out ({fault})", str(folder / SHARED_FILE)) from fault
-
-
-def _texts(file: Path) -> _Texts:
-    """What a sweep's config says of its texts."""
-    config = settings.load(file)
-    data = config.data
-    own = data.train is not None or data.task in (None, EMBEDDED_TASK)
-    return _Texts(None if own else data.task, data.text, data.text_pair, config.encoder.max_length)
+    described_task(folder, task)
+    assert task is not None
+    return _Source(folder, Reading.of_shared(folder, task), task)
 
 
 def _known_task(source: _Source, task: str | None) -> KnownTask | None:
-    """The task asked for, or the known one that the model was trained on; None for own data."""
+    """The task asked for, or the known one that the model learned; None for own data."""
     if source.task is None and task is not None:
         return known(task)
-    name = source.texts.known if source.texts else None
-    return None if name is None else known(name)
+    return known(source.reading.task.name) if source.reading and source.reading.known else None
 
 
 def _columns(source: _Source, row: KnownTask | None, text: str | None, text_pair: str | None) -> Columns:
-    """Where the file keeps its texts: as asked, else as the task or the sweep has it."""
-    data = source.texts
+    """Where the file keeps its texts: as asked, else as the task or the training data has it."""
+    reading = source.reading
     if row is not None:
         usual, pair = row.layouts[0].columns.text, row.layouts[0].columns.text_pair
     else:
-        usual, pair = (data.text if data else "text",), (data.text_pair,) if data and data.text_pair else ()
-    if text_pair is not None and not pair and (row or data):
+        usual = (reading.text if reading else "text",)
+        pair = (reading.text_pair,) if reading and reading.text_pair else ()
+    if text_pair is not None and not pair and (row or reading):
         what = f"this model reads one text, and --text-pair {text_pair} gives it two"
         raise UserError(what, str(source.folder), "leave --text-pair out")
+    if row and reading and bool(pair) != bool(reading.text_pair):
+        ours, theirs = ("pairs of texts", "one text") if reading.text_pair else ("one text", "pairs of texts")
+        what = f"this model reads {ours}, and {row.task.name} has {theirs}"
+        raise UserError(what, str(source.folder), "leave --task out")
     remedy = "name the file's column with --text"
     if pair or text_pair:
         remedy = "this model reads pairs of texts: name the file's columns with --text and --text-pair"
@@ -214,8 +210,8 @@ def _predictions(
     from supertickets.learning import evaluation
 
     longest = longest_input(model) if isinstance(model, PreTrainedModel) else model.longest
-    if source.texts is not None:
-        longest = min(longest, source.texts.max_length)
+    if source.reading is not None:
+        longest = min(longest, source.reading.max_length)
     for table in read_chunks(*texts, at_once=AT_ONCE):
         cells = table.cells
         columns = token_columns(cells["text"], cells.get("text_pair"), tokenizer, usable_length(longest, tokenizer))

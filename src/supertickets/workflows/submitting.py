@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from supertickets.data.tasks import KNOWN, KnownTask
+from supertickets.data.tasks import KNOWN, KnownTask, normalised
 from supertickets.errors import UserError
+from supertickets.experiments.reading import Reading
 
+BINARY = ("0", "1")  # labels that say nothing of their task
 NOT_ON_THE_SERVER = ("snli", "scitail")  # known tasks that GLUE's server does not take
 
 
@@ -63,13 +65,30 @@ class GlueLines:
         return "".join(f"{index}\t{cell}\n" for index, cell in enumerate(cells, start=first))
 
 
-def check_on_the_server(row: KnownTask | None) -> None:
-    """Raise UserError unless this is a task that GLUE's server takes."""
+def check_on_the_server(row: KnownTask | None) -> KnownTask:
+    """The task, which is one that GLUE's server takes; raises UserError for any other, and for none."""
     tasks = ", ".join(name for name in KNOWN if name not in NOT_ON_THE_SERVER)
     if row is None:
         raise UserError("the GLUE format needs to know the task", "--format glue", f"add --task, one of {tasks}")
     if row.task.name in NOT_ON_THE_SERVER:
         raise UserError(f"GLUE's server takes no {row.task.name}", "--format glue", f"it takes {tasks}")
+    return row
+
+
+def check_same_task(reading: Reading | None, row: KnownTask) -> None:
+    """Raise UserError where a model is known to have learned another task than the one to submit.
+
+    Own data is the same task when it was trained under its name, or when its labels are the task's words.
+    """
+    if reading is None or normalised(reading.task.name) == row.task.name:
+        return
+    words = {label.lower() for label in row.task.labels}
+    if not reading.known and words - set(BINARY) and {label.lower() for label in reading.task.labels} == words:
+        return
+    remedy = f"train on the data of {row.task.name} under its name: find {row.task.name} ..."
+    if reading.known and reading.task.name not in NOT_ON_THE_SERVER:
+        remedy = f"give --task {reading.task.name}"
+    raise UserError(f"this model learned {reading.task.name}, not {row.task.name}", "--task", remedy)
 
 
 def probabilities(logits: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "n C"]:
@@ -87,7 +106,7 @@ def _server_labels(own: Sequence[str], row: KnownTask) -> tuple[str, ...]:
     if {label.lower() for label in own} == set(by_name):
         return tuple(by_name[label.lower()] for label in own)
     unnamed = all(re.fullmatch(r"LABEL_\d+", label) for label in own)
-    if not unnamed and set(theirs) != {"0", "1"}:
+    if not unnamed and set(theirs) != set(BINARY):
         what = f"the model's labels ({', '.join(own)}) are not those of {row.task.name} ({', '.join(theirs)})"
         raise UserError(what, "--task", "name the model's own task")
     return theirs
