@@ -14,6 +14,7 @@ from supertickets.experiments.records import Record
 from supertickets.experiments.statistics import difference
 from supertickets.reports import tables
 from supertickets.reports.findings import Findings
+from supertickets.tickets.masks import Mask
 
 
 def test_one_row_per_kind_and_level(findings: Findings) -> None:
@@ -63,6 +64,14 @@ def test_chance_is_what_random_tickets_have_in_common(findings: Findings) -> Non
         masks = [tables.mask_of(r) for r in group]
         real = np.mean([a.jaccard(b) for a, b in combinations(masks, 2)])
         assert findings.agreement.set_index("sparsity").loc[sparsity, "chance"] == pytest.approx(real, abs=0.06)
+
+
+def test_equal_overlaps_have_their_own_mean(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three pairs that all overlap by 1/11, whose sum over three is rounded below it: no bar of negative length."""
+    assert np.mean([1 / 11] * 3) < 1 / 11
+    monkeypatch.setattr(Mask, "jaccard", lambda *_: 1 / 11)
+    table = tables.agreement(list(findings.records))
+    assert (table["mean"] == 1 / 11).all() and (table["low"] == table["high"]).all()
 
 
 def test_one_seed_agrees_with_nobody(findings: Findings) -> None:

@@ -287,7 +287,7 @@ def test_a_model_that_was_pruned_further(sweep: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("to", ["hf", "onnx"])
 def test_from_a_smaller_vocabulary_to_a_loaded_model(to: Literal["hf", "onnx"], tmp_path: Path) -> None:
     """Vocabulary, pruning, export, loading: the same outputs on the same texts; the card counts of the full model."""
-    model, texts = build("bert"), ["word7 word8 word9", "word12"]
+    model, texts = build("bert", "sdpa"), ["word7 word8 word9", "word12"]
     full = sum(weight.numel() for weight in model.base_model.parameters())
     model, fewer = supertickets.prune_vocabulary(model, tokenizer(), texts)
     structures = structures_of(model)
@@ -311,7 +311,7 @@ def test_from_a_smaller_vocabulary_to_a_loaded_model(to: Literal["hf", "onnx"], 
 
 def test_a_full_tuned_model(tmp_path: Path) -> None:
     """A classifier that is not pruned exports, too: by stock code, or to ONNX; the card calls nothing pruned."""
-    model = build("bert")
+    model = build("bert", "sdpa")
     own = saved(model, tmp_path / "own")
     out = export(own, out=tmp_path / "out")
     assert torch.equal(outputs(AutoModelForSequenceClassification.from_pretrained(out)), outputs(model))

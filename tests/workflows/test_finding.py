@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from pathlib import Path
 
 import pytest
 from datasets import load_from_disk
+from transformers import BertConfig, BertModel
 
 import supertickets
 from supertickets import UserError, find, sweep
@@ -125,25 +127,25 @@ def test_a_budget_instead_of_levels(tmp_path: Path, tiny_bert_folder: Path, monk
 def test_a_latency_by_the_real_clock(tmp_path: Path, tiny_bert_folder: Path) -> None:
     """From timing the encoder to timing the ticket: what was asked for, measured, and missed is told alike everywhere.
 
-    How fast so small a model runs is noise, so the share asked for is one that hardly any clock refuses.
+    The encoder is wide enough for its FFN to take most of the time, so that no clock refuses the share asked for.
     """
+    encoder = Path(shutil.copytree(tiny_bert_folder, tmp_path / "encoder"))
+    sizes = {"hidden_size": 192, "intermediate_size": 1536, "num_hidden_layers": 1}
+    BertModel(BertConfig.from_pretrained(tiny_bert_folder, **sizes)).save_pretrained(encoder)
     films = write_films(tmp_path / "films")
     out = tmp_path / "out"
     files = {"train": f"{films}/train.csv", "test": f"{films}/test.csv", "text": "review", "label": "stars"}
-    wider = ("encoder.max_length=16", "tickets.min_heads=0")
-    found = find(
-        **files, encoder=str(tiny_bert_folder), out=out, workers=1, set=[*TARGETED, *wider], target="latency=0.95"
-    )
+    found = find(**files, encoder=str(encoder), out=out, workers=1, set=TARGETED, target="latency=0.8")
     kept = Target.load(out)
-    assert kept is not None and kept.timings is not None and kept.expected <= 0.95
+    assert kept is not None and kept.timings is not None and kept.expected <= 0.8
     assert (kept.timings.rounds, kept.timings.batch_size, kept.timings.threads) == (15, 32, 1)
-    assert [one.share > 0 for one in kept.timings.models] == [True] * 4
+    assert all(0 < one.share < 1.5 for one in kept.timings.models) and len(kept.timings.models) == 4
     assert found.outcome.sparsity == kept.level and found.outcome.speedup is not None
     target = found.outcome.target
-    assert target is not None and (target.measure, target.asked) == ("latency", 0.95)
+    assert target is not None and (target.measure, target.asked) == ("latency", 0.8)
     assert target.found == pytest.approx(1 / found.outcome.speedup.median)
-    missed = f" (missed by {target.found - 0.95:.3f})" if target.found > 0.9505 else ""
-    assert found.sentence.endswith(f"; asked for 0.950 of the latency, measured {target.found:.3f}{missed}.")
+    missed = f" (missed by {target.missed:.3f})" if target.missed else ""
+    assert found.sentence.endswith(f"; asked for 0.800 of the latency, measured {target.found:.3f}{missed}.")
 
 
 def test_bad_targets_leave_no_folder(tmp_path: Path, tiny_bert_folder: Path) -> None:

@@ -53,8 +53,10 @@ def agreement(records: Sequence[Record]) -> pd.DataFrame:
             found = [a.jaccard(b) for a, b in pairs]
             chance = float(np.mean([a.expected_jaccard(b) for a, b in pairs]))
             weights = float(np.mean([r.size.weights_encoder for r in group]))
-            row = {"sparsity": sparsity, "weights_encoder": weights, "mean": float(np.mean(found))}
-            rows.append(row | {"low": min(found), "high": max(found), "chance": chance, "pairs": len(pairs)})
+            low, high = min(found), max(found)
+            mean = min(max(float(np.mean(found)), low), high)  # the mean of equal numbers may be rounded past them
+            row = {"sparsity": sparsity, "weights_encoder": weights, "mean": mean}
+            rows.append(row | {"low": low, "high": high, "chance": chance, "pairs": len(pairs)})
     return pd.DataFrame(rows, columns=["sparsity", "weights_encoder", "mean", "low", "high", "chance", "pairs"])
 
 
