@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).with_name("killed_again_and_again.py")
 # One seed: a tuned model, a winning and a random ticket.
 THREE_RUNS = (*SHORT[:3], "tickets.levels=[0.5]", "tickets.kinds=[winning, random]", "seeds=[0]")
 # An attempt first writes lock, data.json and config.yaml (the tokens, too, when there are none), then two files a
-# ticket and two a record; at last the super ticket's four, its speed, a figure, outcome and page.
+# ticket and two a record; at last the super ticket's five, its speed, a figure, outcome and page.
 FEW: list[Place] = [
     ("write", 3),  # the tokens
     ("write", 7),  # config.yaml
@@ -34,9 +34,9 @@ FEW: list[Place] = [
     ("write", 8),  # the winning ticket's arrays
     ("write", 7),  # its record
     ("write", 10),  # the random ticket's arrays
-    ("write", 14),  # the super ticket's folder (a first report is there already)
-    ("write", 11),  # its speed
-    ("write", 16),  # the last report (the old super ticket moves away first)
+    ("write", 15),  # the super ticket's folder (a first report is there already)
+    ("write", 12),  # its speed
+    ("write", 17),  # the last report (the old super ticket moves away first)
 ]
 KILLED = [
     "cache/train",
