@@ -192,6 +192,13 @@ def test_torn_weights(folder: Path, size: int) -> None:
     assert refusal(changed(folder)).startswith(f"{folder}: the weights do not fit")
 
 
+def test_a_listed_file_that_is_gone(folder: Path) -> None:
+    """A file that was exported with the model, such as its tokenizer's settings, is missed by name."""
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(UserError, match=r"tokenizer_config\.json was exported with this model and is missing"):
+        load(folder)
+
+
 def test_weights_of_other_units(folder: Path) -> None:
     """A config that lists another head than the weights hold is one sentence, and no model with random weights."""
     config = json.loads((folder / "config.json").read_text())

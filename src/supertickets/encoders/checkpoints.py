@@ -140,6 +140,12 @@ def _check_folder(folder: Path) -> None:
         raise UserError(
             "this model folder holds no tokenizer", str(folder), "save it there with tokenizer.save_pretrained"
         )
+    from supertickets.encoders.modeling_supertickets import CHECKSUMS_FILE  # loads torch
+
+    listed = storage.read_json(folder / CHECKSUMS_FILE) if (folder / CHECKSUMS_FILE).is_file() else {}
+    missing = sorted(name for name in listed if not (folder / name).is_file())
+    if missing:
+        raise UserError(f"{missing[0]} was exported with this model and is missing", str(folder), "export it again")
 
 
 def _minilm() -> Path:
