@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from supertickets.config import parse_target
 from supertickets.data.batching import PAD_TO_MULTIPLE_OF
 from supertickets.encoders.checkpoints import resolve
+from supertickets.encoders.families import weight_count
 from supertickets.encoders.loading import load
 from supertickets.errors import UserError
 from supertickets.experiments.targets import Achieved, Target
@@ -70,18 +71,13 @@ def achieved(target: Target, full: PreTrainedModel, pruned: PreTrainedModel, tim
     """What the delivered model costs of the full one: weights and FLOPs counted on both, latency as timed."""
     measure = target.costs.measure
     if measure == "params":
-        found = _weights(pruned) / _weights(full)
+        found = weight_count(pruned.base_model) / weight_count(full.base_model)  # as masks count: no task head
     elif measure == "flops":
         assert target.length is not None
         found = flops(pruned, target.length) / flops(full, target.length)
     else:
         found = 1 / timed.median
     return Achieved(measure, target.share, found)
-
-
-def _weights(model: PreTrainedModel) -> int:
-    """All weights but the task head's, as masks count them."""
-    return sum(weight.numel() for weight in model.base_model.parameters())
 
 
 def _median_length(inputs: Inputs) -> int:
