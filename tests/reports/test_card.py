@@ -70,6 +70,9 @@ def test_card_of_a_sweep(config: Config, task: Task, synthetic_records: Callable
     shaky = model_card(FACTS, Sweep(task, records, outcome, DELIVERED | {"p90": 2.0}), onnx=False)
     assert "1.37 to 2.00 (a wide spread" in shaky
     assert "times as fast" not in model_card(FACTS, Sweep(task, records, outcome, {}), onnx=False)
+    assert "in torch" not in card.lower()
+    onnx = model_card(FACTS, Sweep(task, records, outcome, DELIVERED), onnx=True)
+    assert "In torch, not in ONNX Runtime, where it was not timed, it runs 1.42 times as fast" in onnx
 
 
 def test_card_of_an_outdated_ticket() -> None:

@@ -71,7 +71,9 @@ def model_card(facts: Facts, sweep: Sweep | None, *, onnx: bool) -> str:
     if facts.outdated_ticket:
         parts.append(OUTDATED)
     parts += (
-        [_scores(sweep)] if sweep else ["Its scores are not known here: it was not exported from a finished sweep."]
+        [_scores(sweep, onnx)]
+        if sweep
+        else ["Its scores are not known here: it was not exported from a finished sweep."]
     )
     if onnx and facts.sentences:
         parts.append(NO_POOLING)
@@ -109,7 +111,7 @@ def _plain_name(encoder: str) -> str:
     return PurePath(encoder).name if local else encoder
 
 
-def _scores(sweep: Sweep) -> str:
+def _scores(sweep: Sweep, onnx: bool) -> str:
     outcome, task = sweep.outcome, sweep.task
     levels = [("full model", 0.0, full_models(sweep.records))]
     for kind in ("winning", "random", "losing"):
@@ -125,7 +127,7 @@ def _scores(sweep: Sweep) -> str:
         [
             f"## Scores on {task.name}",
             str(outcome["sentence"]),
-            *([_delivered(sweep.delivered)] if sweep.delivered else []),
+            *([_delivered(sweep.delivered, onnx)] if sweep.delivered else []),
             _table(head, rows),
             f"Mean ± standard deviation over seeds, on the report split. {chosen} Random and losing tickets are "
             "controls: they have as many units as the winning ones.",
@@ -134,13 +136,14 @@ def _scores(sweep: Sweep) -> str:
     )
 
 
-def _delivered(plain: Mapping[str, Any]) -> str:
+def _delivered(plain: Mapping[str, Any], onnx: bool) -> str:
     """What was measured of the one model that is here, and how."""
     speed = Speedup.from_dict(plain)
     wide = " (a wide spread: the machine was busy)" if speed.wide else ""
     threads = "1 thread" if speed.threads == 1 else f"{speed.threads} threads"
+    engine = "In torch, not in ONNX Runtime, where it was not timed, it runs" if onnx else "It runs"
     return (
-        f"The model in this folder is that of seed {plain['seed']}; it scores {100 * plain['report']:.1f}. It runs "
+        f"The model in this folder is that of seed {plain['seed']}; it scores {100 * plain['report']:.1f}. {engine} "
         f"{speed.median:.2f} times as fast as the full model: the median of {speed.pairs} pairs, 10th to 90th "
         f"percentile {speed.p10:.2f} to {speed.p90:.2f}{wide}, of one batch of {speed.batch_size} texts of "
         f"{speed.length} tokens, fp32, {speed.device}, {threads}."
@@ -150,7 +153,12 @@ def _delivered(plain: Mapping[str, Any]) -> str:
 def _use(facts: Facts, onnx: bool) -> str:
     auto, trusted = f"AutoModel{facts.head.removeprefix('Model')}", ", trust_remote_code=True" if facts.pruned else ""
     if onnx:
-        lines = ["import onnxruntime", "", 'session = onnxruntime.InferenceSession("model.onnx")']
+        lines = ["import onnxruntime", "from transformers import AutoTokenizer", ""]
+        lines += ['tokenizer = AutoTokenizer.from_pretrained("this folder")']
+        lines += ['session = onnxruntime.InferenceSession("this folder/model.onnx")']
+        lines += ['inputs = tokenizer(["A text."], return_tensors="np")']
+        lines += ["names = [put.name for put in session.get_inputs()]"]
+        lines += ["outputs = session.run(None, {name: inputs[name] for name in names})"]
     elif facts.sentences:
         lines = ["from sentence_transformers import SentenceTransformer", ""]
         lines += [f'model = SentenceTransformer("this folder"{trusted})']
