@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from supertickets import settings
 from supertickets.config import Config
-from supertickets.experiments.plans import plan
 from supertickets.workflows.facts import aligned, listed
 
 if TYPE_CHECKING:
@@ -48,7 +47,10 @@ class Checked:
             ("encoder", f"{config.encoder.name}, {self.structures.size}"),
             ("tickets", drawn),
             ("neurons", self._blocks),
-            ("trainings", f"{self.trainings}, for seeds {listed(config.seeds)}"),
+            (
+                "trainings",
+                f"{'at most ' if config.strategy == 'race' else ''}{self.trainings}, for seeds {listed(config.seeds)}",
+            ),
             *(("note", note) for note in self.notes),
         ]
         return aligned(f"{self.file} is sound", rows)
@@ -68,6 +70,7 @@ def check(file: Path | str, set: Sequence[str] = ()) -> Checked:
     Raises UserError for anything a sweep would refuse.
     """
     from supertickets.experiments.aiming import aimed, find_target
+    from supertickets.experiments.racing import schedule
     from supertickets.experiments.workspace import Inputs
 
     inputs = Inputs.read(settings.load(Path(file), set))
@@ -86,5 +89,5 @@ def check(file: Path | str, set: Sequence[str] = ()) -> Checked:
         report=report,
         notes=tuple(dict.fromkeys(note for note in notes if note)),
         structures=inputs.structures,
-        trainings=len(plan(config)),
+        trainings=schedule(config, inputs.loaded.task, ()).in_all,
     )
