@@ -53,6 +53,11 @@ class Schedule:
     stops: tuple[Stop, ...] = ()
     confidence: float | None = None
 
+    @property
+    def size(self) -> str:
+        """How many runs there are, as far as that is known: `42`, `at most 32`."""
+        return f"{'' if self.in_all == len(self.runs) else 'at most '}{self.in_all}"
+
 
 def schedule(config: Config, task: Task, records: Iterable[Record]) -> Schedule:
     """What the config's strategy wants, given these records (of any runs; those it does not want do not matter)."""

@@ -31,7 +31,7 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     wanted, found, missing = follow(sweep.config, sweep.task, find)
     progress.plan(*_amount(wanted, missing, done))
     if found:
-        progress.say(f"{len(found)} of {_in_all(wanted)} runs are there already")
+        progress.say(f"{len(found)} of {wanted.size} runs are there already")
     stops: dict[float, str] = {}
     while missing:
         stops = _tell(wanted, stops, progress)
@@ -119,10 +119,6 @@ def _amount(wanted: Schedule, missing: Sequence[Run], done: Sequence[Run]) -> tu
     further = wanted.in_all - len(wanted.runs)
     mean = 1.0 - 0.8 * sum(levels) / len(levels) if levels else 0.0
     return sum(map(cost, [*done, *missing]), 0.0) + further * mean, len(done) + len(missing) + further
-
-
-def _in_all(wanted: Schedule) -> str:
-    return f"{'' if wanted.in_all == len(wanted.runs) else 'at most '}{wanted.in_all}"
 
 
 def _tell(wanted: Schedule, told: Mapping[float, str], progress: Progress) -> dict[float, str]:
