@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from supertickets.config import Arm, Config, Kind, ShareConfig
@@ -132,6 +133,7 @@ def shared_settings(config: ShareConfig) -> dict[str, Any]:
     return flat | {f"sampling.{key}": value for key, value in asdict(config.sampling).items()}
 
 
+@lru_cache(maxsize=256)  # a plan asks for the name of every run, again and again
 def identity(config: Config) -> str:
     """Eight hex digits of the settings that differ from their defaults: new settings rename no old run."""
     default = settings_of(Config())

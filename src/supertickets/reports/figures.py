@@ -35,7 +35,7 @@ def curve(levels: pd.DataFrame, outcome: Outcome | None = None, choice: Choice |
     for kind in ("losing", "random", "winning"):
         rows = levels[levels["kind"] == kind].sort_values("weights_encoder", ascending=False)
         if len(rows):
-            _add_kind(figure, kind, rows, most_seeds(levels))
+            _add_kind(figure, kind, rows, int(levels["seeds"].max()))
     if outcome is not None:
         _mark_choices(figure, levels, outcome)
     return figure
@@ -176,11 +176,6 @@ def _add_full(figure: go.Figure, levels: pd.DataFrame) -> None:
     )
 
 
-def most_seeds(levels: pd.DataFrame) -> int:
-    """The number of seeds of the rows that have the most: a mark of fewer is hollow."""
-    return int(levels["seeds"].max())
-
-
 def _add_kind(figure: go.Figure, kind: str, rows: pd.DataFrame, seeds: int) -> None:
     style = KINDS[kind]
     x, y, std = (list(100 * rows[name]) for name in ("weights_encoder", "report", "report_std"))
@@ -222,9 +217,8 @@ def _add_kind(figure: go.Figure, kind: str, rows: pd.DataFrame, seeds: int) -> N
     )
 
 
-def _symbols(symbol: str, rows: pd.DataFrame, seeds: int) -> str | list[str]:
-    few = list(rows["seeds"] < seeds)
-    return [f"{symbol}-open" if one else symbol for one in few] if any(few) else symbol
+def _symbols(symbol: str, rows: pd.DataFrame, seeds: int) -> list[str]:
+    return [f"{symbol}-open" if few else symbol for few in rows["seeds"] < seeds]
 
 
 def _mark_choices(figure: go.Figure, levels: pd.DataFrame, outcome: Outcome) -> None:
