@@ -166,7 +166,7 @@ def _drawn(task: Task, record: Record, streams: dict[int | None, int]) -> Record
         rows = np.random.default_rng(stream).integers(size, size=size)
         arrays |= {name: arrays[name][rows] for name in (f"{split}_predictions", f"{split}_labels")}
         scores[split] = score(task, arrays[f"{split}_predictions"], arrays[f"{split}_labels"])
-    return replace(record, arrays=arrays, **scores)
+    return replace(record, arrays=arrays, selection=scores["selection"], report=scores["report"])
 
 
 def interval(kept: Kept) -> tuple[float, Interval]:

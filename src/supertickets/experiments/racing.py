@@ -59,18 +59,23 @@ class Schedule:
         return f"{'' if self.in_all == len(self.runs) else 'at most '}{self.in_all}"
 
 
-def schedule(config: Config, task: Task, records: Iterable[Record]) -> Schedule:
-    """What the config's strategy wants, given these records (of any runs; those it does not want do not matter)."""
+def schedule(config: Config, task: Task | None, records: Iterable[Record]) -> Schedule:
+    """What the config's strategy wants, given these records (of any runs; those it does not want do not matter).
+
+    A grid does without the task.
+    """
     if config.strategy == "grid":
         runs = plan(config)
         return Schedule(tuple(runs), len(runs))
+    if task is None:
+        raise ValueError("a race needs the task that its records are scored by")
     race = _Race(config, task, {record.name: record for record in records})
     race.follow()
     return race.schedule()
 
 
 def follow(
-    config: Config, task: Task, find: Callable[[Run], Record | None]
+    config: Config, task: Task | None, find: Callable[[Run], Record | None]
 ) -> tuple[Schedule, dict[str, Record], list[Run]]:
     """The schedule as the runs found so far decide it, their records by name, and the runs that it still wants.
 
@@ -181,7 +186,9 @@ class _Race:
         self.chances = dict(zip(field_, map(float, above), strict=True))
 
     def _board(self, levels: Sequence[float]) -> Scoreboard:
-        cells = [[tune, *(TicketRun(tune, "winning", level) for level in levels)] for tune in self.tuned]
+        cells: list[list[Run]] = [
+            [tune, *(TicketRun(tune, "winning", level) for level in levels)] for tune in self.tuned
+        ]
         wanted = {run.name for run in self.runs}
         rows = [[self.records[run.name] if run.name in wanted else None for run in row] for row in cells]
         scores = [[np.nan if one is None else one.selection.main for one in row] for row in rows]

@@ -126,7 +126,7 @@ def show_sweep(folder: Path) -> Shown:
     rows = (
         ("what", _describe(config)),
         ("done", f"{len(records)} of {wanted.size} runs: {_progress(runs, records)}"),
-        *(("stopped", f"level {stop.sparsity:g}: {reason(stop)}") for stop in wanted.stops),
+        ("stopped", "; ".join(f"level {stop.sparsity:g}: {reason(stop)}" for stop in wanted.stops)),
         ("damaged", "; ".join(damaged.values())),
         ("result", str(outcome.get("sentence", ""))),
         ("cost", f"{_cost(seconds)}; {trained} examples trained on" if records else ""),
@@ -180,7 +180,8 @@ def _records(folder: Path, config: Config) -> tuple[Schedule, dict[str, Record],
             damaged[run.name] = str(fault)
             return None
 
-    task = Task.from_dict(storage.read_json(folder / DATA_FILE)["task"])
+    racing = config.strategy == "race"
+    task = Task.from_dict(storage.read_json(folder / DATA_FILE)["task"]) if racing else None
     wanted, records, _ = follow(config, task, find)
     return wanted, records, damaged
 
