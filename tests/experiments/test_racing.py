@@ -109,8 +109,8 @@ def test_stops_say_when_and_why() -> None:
     race = World(falling).race(config_of())
     assert {stop.sparsity for stop in race.stops} == set(LEVELS) - set(race.finalists or ())
     assert all(1 <= stop.seeds < 3 and stop.chance is not None and stop.chance <= 0.1 for stop in race.stops)
-    assert reason(Stop(0.5, 1, 0.031)) == "after 1 seed its chance to beat the best level with all seeds was 3.1 %"
-    assert reason(Stop(0.5, 2, 0.0)).startswith("after 2 seeds") and reason(Stop(0.5, 2, 0.0)).endswith("<0.1 %")
+    assert reason(Stop(0.5, 1, 0.031)) == "it ran with 1 seed; the chance that the whole grid would prefer it is 3.1 %"
+    assert reason(Stop(0.5, 2, 0.0)).startswith("it ran with 2 seeds") and reason(Stop(0.5, 2, 0.0)).endswith("<0.1 %")
     assert reason(Stop(0.5, 0, None, 0.5)).startswith("its run of the first seed was hopeless after 50% of its")
 
 

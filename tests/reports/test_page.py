@@ -237,7 +237,7 @@ def test_a_race_says_what_it_stopped_and_when(
     assert wanted.stops and findings.missing == () and findings.schedule == wanted
     assert f"{len(wanted.runs)} in this report, 0 missing" in page
     for stop in wanted.stops:
-        assert f"Level {stop.sparsity:g} was stopped: after {stop.seeds} seed" in page
+        assert f"Level {stop.sparsity:g} was stopped: it ran with {stop.seeds} seed" in page
     assert "that the whole grid would choose this level" in page and "(asked for: 90 %)" in page
     assert findings.outcome is not None and findings.outcome.sparsity in (wanted.finalists or ())
     assert findings.outcome.ticket.n == 3 and findings.outcome.control is not None

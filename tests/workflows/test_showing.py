@@ -191,7 +191,7 @@ def test_a_race_tells_its_stopped_levels(tmp_path: Path) -> None:
     shown = show(tmp_path)
     rows = dict(shown.rows)
     assert rows["done"].startswith("10 of at most ") and "7 of " in rows["done"]
-    assert "level 0.7: after 1 seed its chance to beat the best level with all seeds was" in rows["stopped"]
+    assert "level 0.7: it ran with 1 seed; the chance that the whole grid would prefer it is" in rows["stopped"]
     assert shown.missing[0].startswith("winning 0.1 seed 1")
 
 

@@ -26,9 +26,10 @@ OTHER_CONTROLS = 2  # levels, beside the chosen one, at which controls are drawn
 class Stop:
     """A winning level that a race does not run with every seed.
 
-    `seeds` is how many it ran with; `chance` that the grid's mean score of it would be above that of the
-    race's best level by more than the tolerance; `ended` the share of a training after which its run was
-    ended as hopeless, if it was (then no chance was worked out).
+    `seeds` is how many it ran with; `chance`, by all runs so far, that the grid's mean score of it would be
+    above those of the levels that still race, or in the end of the chosen one, by more than the tolerance;
+    `ended` the share of a training after which its run was ended as hopeless, if it was (then no chance was
+    worked out).
     """
 
     sparsity: float
@@ -97,8 +98,9 @@ def reason(stop: Stop) -> str:
     if stop.ended is not None:
         return f"its run of the first seed was hopeless after {stop.ended:.0%} of its training and was ended"
     ran = f"{stop.seeds} seed{'' if stop.seeds == 1 else 's'}"
-    chance = f"{100 * (stop.chance or 0.0):.1f}"
-    return f"after {ran} its chance to beat the best level with all seeds was {chance if chance != '0.0' else '<0.1'} %"
+    rounded = f"{100 * (stop.chance or 0.0):.1f}"
+    chance = "<0.1" if rounded == "0.0" else rounded
+    return f"it ran with {ran}; the chance that the whole grid would prefer it is {chance} %"
 
 
 def is_watched(run: Run) -> bool:
@@ -178,11 +180,11 @@ class _Race:
         means = grid_means(self._board(field_))
         racing = contenders(means, race.confidence, race.tolerance)
         self.racing = [field_[index] for index in racing]
-        best = max(racing, key=lambda index: (means[:, index].mean(), index))
+        leading = means[:, racing].max(axis=1)
         if not self._next():
-            best = field_.index(self._best())
-            self.confidence = agreement(means.max(axis=1), means[:, best], race.tolerance)
-        above = (means - means[:, [best]] > race.tolerance).mean(axis=0)
+            leading = means[:, field_.index(self._best())]
+            self.confidence = agreement(means.max(axis=1), leading, race.tolerance)
+        above = (means - leading[:, None] > race.tolerance).mean(axis=0)
         self.chances = dict(zip(field_, map(float, above), strict=True))
 
     def _board(self, levels: Sequence[float]) -> Scoreboard:
