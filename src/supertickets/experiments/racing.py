@@ -250,6 +250,7 @@ class _Race:
 
 
 def _others(chosen: float, levels: Sequence[float]) -> list[float]:
-    """Two of the control levels beside the chosen one, or all if there are no more: the nearest and the furthest."""
+    """Control levels beside the chosen one: the nearest and the furthest, but with it no more than a grid has."""
     others = sorted((level for level in levels if level != chosen), key=lambda one: (round(abs(one - chosen), 9), -one))
-    return others if len(others) <= OTHER_CONTROLS else [others[0], others[-1]]
+    most = min(OTHER_CONTROLS, len(levels) - 1)
+    return others if len(others) <= most else [*others[:1], *others[-1:]][:most]
