@@ -64,7 +64,7 @@ def test_check_finds_the_level_of_a_target(config: Path) -> None:
 
 
 def test_check_of_a_race_says_at_most(config: Path) -> None:
-    """2 full models, 4 winning tickets, random ones of the chosen level with both seeds, a losing one with the first."""
+    """2 full models, 4 winning tickets, random ones of the chosen level with both seeds, one losing ticket."""
     checked = check(config, ["strategy=race"])
     assert checked.trainings == 2 + 4 + 2 + 1
     assert "at most 9, for seeds 0, 1" in str(checked)
