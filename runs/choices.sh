@@ -10,7 +10,7 @@ levels='[0.3, 0.5, 0.7]'
 sweep() { # name, settings
     local name="$1" settings=()
     shift
-    for setting in "tickets.levels=$levels" 'tickets.kinds=[winning]' "$@"; do settings+=(--set "$setting"); done
+    for setting in "tickets.levels=$levels" 'tickets.kinds=[winning]' strategy=grid "$@"; do settings+=(--set "$setting"); done
     "$supertickets" find --out "results/choices/$name" "${settings[@]}" ${WORKERS:+--workers "$WORKERS"}
 }
 run() {

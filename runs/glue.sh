@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 glue="${SUPERTICKETS_GLUE:-../shared/glue}"
 supertickets="${SUPERTICKETS:-.venv/bin/supertickets}"
-controls=(--set 'tickets.levels=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]' --set 'tickets.control_levels=[0.2, 0.4, 0.6]')
+controls=(--set strategy=grid --set 'tickets.levels=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]' --set 'tickets.control_levels=[0.2, 0.4, 0.6]')
 
 minilm() { # task, training examples (null: all)
     "$supertickets" find "$1" --data "$glue" --encoder minilm --out "results/$1" "${controls[@]}" \

@@ -22,6 +22,7 @@ TORCH = (
     "supertickets.data.sampling",
     "supertickets.experiments.aiming",
     "supertickets.experiments.bench",
+    "supertickets.experiments.curves",
     "supertickets.experiments.delivery",
     "supertickets.experiments.lottery",
     "supertickets.experiments.executors",

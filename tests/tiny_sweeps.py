@@ -23,6 +23,7 @@ SHORT = (
     "tickets.levels=[0.25, 0.5]",
     "tickets.control_levels=[0.5]",
     "seeds=[0, 1]",
+    "strategy=grid",
 )
 # One tuned model and one ticket: the least that a result can be concluded from.
 SHORTEST = (*SHORT[:3], "tickets.levels=[0.5]", "tickets.kinds=[winning]", "seeds=[0]")

@@ -28,6 +28,7 @@ Teacher = Literal["none", "full"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 Measure = Literal["params", "flops", "latency"]
 TaskKind = Literal["auto", "classification", "regression"]
+Strategy = Literal["grid", "race"]
 
 Level = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -175,6 +176,18 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True, config=type_config)
+class RaceConfig:
+    """When the strategy race stops running a level; docs/statistics.md says what it promises."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    """Chance, in the end, that the grid's choice would be the race's, or better by no more than the tolerance."""
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    """Gain in mean selection score that is not worth more runs: 0.005 is half a point; 0 wants the grid's choice."""
+    checkpoints: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Shares of a training, such as [0.5], at which a hopeless run of the first seed is ended; none: never."""
+
+
+@dataclass(frozen=True, config=type_config)
 class SamplingConfig:
     """Whose turn it is in multi-task training."""
 
@@ -204,6 +217,10 @@ class Config:
     """Which tickets are drawn."""
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     """Which examples choose."""
+    strategy: Strategy = "grid"
+    """grid: every level with every seed; race: levels that cannot win run with fewer (new folders of find race)."""
+    race: RaceConfig = field(default_factory=RaceConfig)
+    """When a race stops a level."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
     """One full repetition per seed: task head, batch order, dropout, selection split."""
     budget: Budget = "laptop"

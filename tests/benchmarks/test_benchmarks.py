@@ -261,6 +261,19 @@ def test_2021_protocol_trains_masked_models(tiny_bert_folder: Path) -> None:
     torch.testing.assert_close(*outputs, rtol=1e-5, atol=1e-6)
 
 
+def test_replays_of_a_kept_grid() -> None:
+    """Every replay takes fewer trainings than the grid and chooses a finished level; unfinished sweeps are left out."""
+    from benchmarks import race
+
+    said: list[str] = []
+    figures = race.measure(replace(race.QUICK, tasks=("movie-reviews", "nothing")), said.append)
+    assert "nothing is left out: it is not kept" in said
+    share = figures["kept: trainings / grid, all replays"]
+    assert 13 / 39 <= share.value < 0.6 and share.goal == 0.4
+    assert figures["kept: replays"].value == 2 and figures["resampled (synthetic): replays"].value == 1
+    assert 0 <= figures["kept: same super ticket, or inside the grid's interval"].value <= 1
+
+
 def test_unknown_benchmark_is_one_sentence_and_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
     """A misspelt name says which there are."""
     assert command.main(["sweep_costs"]) == 2

@@ -83,6 +83,22 @@ def test_time_in_words(seconds: float, words: str) -> None:
     assert left_in_words(None) == ""
 
 
+def test_a_race_that_stops_levels_has_less_to_do() -> None:
+    """Other totals count at once, and what has finished stays finished."""
+    clock, written = Clock(), list[str]()
+    lines = PlainProgress(written.append, clock)
+    lines.plan(32.0, 32)
+    clock.now += 60
+    lines.done("full-s0", 1.0, "full, seed 0: 80.0 (20 s)")
+    lines.revise(11.0, 11)
+    clock.now += 60
+    lines.done("full-s1", 1.0, "full, seed 1: 80.0 (20 s)")
+    assert written == [
+        "[1/32] full, seed 0: 80.0 (20 s), 31 min left",
+        "[2/11] full, seed 1: 80.0 (20 s), 9 min left",
+    ]
+
+
 def test_plain_lines() -> None:
     """Where nobody watches, each finished run is one line with its number, the last one without a time left."""
     clock, written = Clock(), list[str]()
@@ -127,7 +143,7 @@ def test_a_pipe_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 def test_both_are_what_a_sweep_expects(ours: type) -> None:
     """Bar and lines have the methods of the Progress protocol, with the same parameters."""
     wanted = {name: method for name, method in vars(Progress).items() if inspect.isfunction(method) and name[0] != "_"}
-    assert set(wanted) == {"plan", "done", "say"}
+    assert set(wanted) == {"plan", "revise", "done", "say"}
     for name, method in wanted.items():
         assert list(inspect.signature(getattr(ours, name)).parameters) == list(inspect.signature(method).parameters)
 

@@ -193,6 +193,27 @@ def test_unfinished_seeds_do_not_tilt_the_choice() -> None:
     assert choice.seeds == (0, 1)
 
 
+def test_only_finalists_compete_and_others_stand_beside_the_full_model() -> None:
+    """A stopped level with one lucky seed is not chosen; its point is the full model's plus its difference there."""
+    records = sweep(0.80, {0.2: (0.85, 0.85)}, seeds=3)
+    easy = records[4]
+    assert (easy.kind, easy.seed) == ("full", 2)
+    stopped = record("winning", 0.4, 2, easy.selection.main + 0.09, 0.99)
+    choice = choose([*records, stopped], levels=(0.2,))
+    assert (choice.sparsity, choice.seeds) == (0.2, (0, 1, 2))
+    assert choice.points[1].mean == pytest.approx(0.80 + 0.09)
+    assert concluded([*records, stopped]).dev_selected.sparsity == 0.4
+    outcome = conclude(TASK, [*records, stopped], "minilm", levels=(0.2,))
+    assert outcome.dev_selected.sparsity == outcome.sparsity == 0.2 and outcome.ticket.n == 3
+
+
+def test_runs_that_were_ended_count_nowhere() -> None:
+    """Their level is not among those of any kind."""
+    records = sweep(0.80, {0.2: (0.85, 0.85)})
+    ended = replace(record("winning", 0.4, 0, 0.99, 0.99), stopped=0.5)
+    assert choose([*records, ended]).points == choose(records).points
+
+
 def test_nothing_to_conclude_yet() -> None:
     """Full models alone, or tickets of other seeds, are refused with one sentence."""
     full, ticket = record("full", 0.0, 0, 0.8, 0.8), record("winning", 0.2, 1, 0.8, 0.8)

@@ -14,8 +14,10 @@ import pytest
 from supertickets.config import Config, DataConfig, EncoderConfig
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import DEV_SELECTED, sentence
+from supertickets.experiments.racing import follow
 from supertickets.experiments.records import Record
 from supertickets.reports import rows
+from supertickets.reports.figures import curve
 from supertickets.reports.findings import Findings, gather
 from supertickets.reports.page import embedded, render
 from supertickets.tickets.phases import PHASE_DEFINITIONS
@@ -219,3 +221,35 @@ def test_runs_outside_the_plan_are_not_counted(findings: Findings) -> None:
 def test_durations_are_readable(seconds: float, text: str) -> None:
     """Seconds, minutes and hours, whichever fits."""
     assert rows.duration(seconds) == text
+
+
+def test_a_race_says_what_it_stopped_and_when(
+    config: Config, task: Task, findings: Findings, synthetic_records: Callable[..., list[Record]]
+) -> None:
+    """Every stopped level has its line, its hollow mark and its seeds; the promise is told, and nothing is missing."""
+    race = dataclasses.replace(config, strategy="race")
+    everywhere = dataclasses.replace(config.tickets, control_levels=config.tickets.levels)
+    grid = dataclasses.replace(config, tickets=everywhere)
+    every = {record.name: record for record in synthetic_records(grid, task)}
+    wanted, found, _ = follow(race, task, lambda run: every.get(run.name))
+    findings = gather(race, task, findings.data, list(found.values()), resamples=50)
+    page = Tags(render(findings)).visible
+    assert wanted.stops and findings.missing == () and findings.schedule == wanted
+    assert f"{len(wanted.runs)} in this report, 0 missing" in page
+    for stop in wanted.stops:
+        assert f"Level {stop.sparsity:g} was stopped: it ran with {stop.seeds} seed" in page
+    assert "that the whole grid would choose this level" in page and "(asked for: 90 %)" in page
+    assert findings.outcome is not None and findings.outcome.sparsity in (wanted.finalists or ())
+    assert findings.outcome.ticket.n == 3 and findings.outcome.control is not None
+    assert findings.outcome.control.sparsity == findings.outcome.sparsity
+    winning = next(trace for trace in curve(findings.levels).data if trace.name == "winning tickets")
+    hollow = {
+        custom[0] for custom, symbol in zip(winning.customdata, winning.marker.symbol, strict=True) if "open" in symbol
+    }
+    assert hollow == {stop.sparsity for stop in wanted.stops}
+
+
+def test_a_grid_s_page_does_not_speak_of_races(findings: Findings) -> None:
+    """No level was stopped, and no mark is hollow."""
+    page = Tags(render(findings)).visible
+    assert "stopped" not in page and "Hollow" not in page

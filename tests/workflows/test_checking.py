@@ -23,7 +23,8 @@ def config(tmp_path: Path, tiny_bert_folder: Path) -> Path:
         f"data: {{train: {tmp_path}/train.csv, test: {tmp_path}/test.csv, text: review, label: stars, task: films}}\n"
         f"encoder: {{name: {tiny_bert_folder}}}\n"
         "tickets: {levels: [0.25, 0.5], control_levels: [0.5]}\n"
-        "seeds: [0, 1]\n",
+        "seeds: [0, 1]\n"
+        "strategy: grid\n",
         encoding="utf-8",
     )
     return file
@@ -60,6 +61,15 @@ def test_check_finds_the_level_of_a_target(config: Path) -> None:
     assert f"winning at {level}; random and losing at {level}, for flops=0.7" in str(checked)
     with pytest.raises(UserError, match=r"no ticket keeps only 0\.05 of the weights"):
         check(config, ["tickets.target=params=0.05"])
+
+
+def test_check_of_a_race_says_at_most(config: Path) -> None:
+    """2 full models, 4 winning tickets, random ones of the chosen level with both seeds, one losing ticket."""
+    checked = check(config, ["strategy=race"])
+    assert checked.trainings == 2 + 4 + 2 + 1
+    assert "at most 9, for seeds 0, 1" in str(checked)
+    config.write_text(config.read_text(encoding="utf-8").replace("strategy: grid\n", ""), encoding="utf-8")
+    assert check(config).config.strategy == "race"
 
 
 def test_check_counts_what_is_used(config: Path) -> None:

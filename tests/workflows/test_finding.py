@@ -11,7 +11,7 @@ from datasets import load_from_disk
 from transformers import BertConfig, BertModel
 
 import supertickets
-from supertickets import UserError, find, sweep
+from supertickets import UserError, find, settings, storage, sweep
 from supertickets.config import Config
 from supertickets.experiments.records import load_all
 from supertickets.experiments.targets import Target
@@ -191,3 +191,31 @@ def test_workers_are_checked_first(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="10000 workers on"):
         find(train="absent.csv", test="absent.csv", out=tmp_path / "out", workers=10_000)
     assert not (tmp_path / "out").exists()
+
+
+def test_new_folders_race_and_others_go_on_as_they_were_begun(
+    tmp_path: Path, tiny_bert_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no strategy is set, a new folder races; one begun as a grid, or before there were races, is a grid."""
+    asked: list[Config] = []
+
+    def note(config: Config, *_: object) -> None:
+        asked.append(config)
+        raise UserError("that is enough")
+
+    monkeypatch.setattr(finding, "sweep_task", note)
+    films = write_films(tmp_path / "films")
+    files = {"train": f"{films}/train.csv", "test": f"{films}/test.csv", "text": "review", "label": "stars"}
+    begun, old, new = (tmp_path / name for name in ("begun", "old", "new"))
+    storage.write_text(begun / "config.yaml", settings.dump(Config()))
+    storage.write_text(old / "config.yaml", "budget: laptop\n")
+    for out, more in ((new, ()), (begun, ()), (old, ()), (begun, ("strategy=race",)), (new, ("strategy=grid",))):
+        with pytest.raises(UserError, match="enough"):
+            find(**files, encoder=str(tiny_bert_folder), out=out, set=more)
+    assert [config.strategy for config in asked] == ["race", "grid", "grid", "race", "grid"]
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: {task: movie-reviews}\n", encoding="utf-8")
+    for out in (new, begun):
+        with pytest.raises(UserError, match="enough"):
+            sweep(file, out=out)
+    assert [config.strategy for config in asked[5:]] == ["race", "grid"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import fake_races
 from supertickets import settings, storage
 from supertickets.cli.app import main
 from supertickets.errors import UserError
 from supertickets.experiments.plans import plan
+from supertickets.experiments.racing import schedule
 from supertickets.experiments.records import ARRAYS_FILE, Cost, Record, Size
 from supertickets.learning.metrics import Scores
 from supertickets.tickets.importance import Importance
@@ -176,3 +178,27 @@ def test_what_cannot_be_shown(name: str, words: str, tmp_path: Path, capsys: pyt
         show(tmp_path / name)
     assert main(["show", str(tmp_path / name)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_race_tells_its_stopped_levels(tmp_path: Path) -> None:
+    """How many runs it may still take, what comes next, and which levels were stopped and why."""
+    config = fake_races.config_of("data.task=rte", "data.folder=glue")
+    storage.write_text(tmp_path / "config.yaml", settings.dump(config))
+    storage.write_json(tmp_path / "data.json", {"task": asdict(fake_races.TASK)})
+    world = fake_races.World(lambda sparsity: 0.88 - 0.2 * sparsity)
+    for run in schedule(config, fake_races.TASK, ()).runs:
+        world.find(run).save(tmp_path / "runs" / run.name)
+    shown = show(tmp_path)
+    rows = dict(shown.rows)
+    assert rows["done"].startswith("10 of at most ") and "7 of " in rows["done"]
+    assert "level 0.7: it ran with 1 seed; the chance that the whole grid would prefer it is" in rows["stopped"]
+    assert shown.missing[0].startswith("winning 0.1 seed 1")
+
+
+def test_a_run_that_was_ended_says_so(tmp_path: Path) -> None:
+    """Its scores are not those of a finished run."""
+    ended = replace(record("winning-0.7-s0", "winning", 0.7, 0), stopped=0.5)
+    ended.save(tmp_path / "winning-0.7-s0")
+    assert (
+        dict(show(tmp_path / "winning-0.7-s0").rows)["stopped"] == "hopeless after 50% of its training; not comparable"
+    )

@@ -37,6 +37,11 @@ class BarProgress:
         self._pace.plan(total_cost, total_runs)
         self._bar.update(self._task, total=total_runs, completed=0, description="working")
 
+    def revise(self, total_cost: float, total_runs: int) -> None:
+        """How much there is to do now."""
+        self._pace.revise(total_cost, total_runs)
+        self._bar.update(self._task, total=total_runs)
+
     def done(self, name: str, cost: float, line: str) -> None:
         """One run has finished."""
         self._pace.add(cost)

@@ -37,6 +37,10 @@ class PlainProgress:
         """How much there is to do."""
         self._pace.plan(total_cost, total_runs)
 
+    def revise(self, total_cost: float, total_runs: int) -> None:
+        """How much there is to do now."""
+        self._pace.revise(total_cost, total_runs)
+
     def done(self, name: str, cost: float, line: str) -> None:
         """One run has finished."""
         self._pace.add(cost)

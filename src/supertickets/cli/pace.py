@@ -29,6 +29,10 @@ class Pace:
         self.total, self.runs, self.cost, self.finished = total, runs, 0.0, 0
         self.started = self.latest = self.clock()
 
+    def revise(self, total: float, runs: int) -> None:
+        """Other totals, of what has finished and what is left."""
+        self.total, self.runs = total, runs
+
     def add(self, cost: float) -> None:
         """One more run of this cost has finished."""
         self.cost, self.finished, self.latest = self.cost + cost, self.finished + 1, self.clock()

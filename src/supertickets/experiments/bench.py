@@ -16,6 +16,7 @@ from supertickets import provenance
 from supertickets.data import splits
 from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.rewinding import RewindPoint
+from supertickets.experiments.curves import curve_arrays, watch_of
 from supertickets.experiments.records import Cost, Record, Size
 from supertickets.experiments.runs import Run, TaskRun, TicketRun, TuneRun, settings_of
 from supertickets.experiments.workspace import Splits, Workspace
@@ -24,6 +25,7 @@ from supertickets.learning.metrics import score as score_predictions
 from supertickets.learning.scoring import ORDERED, Batch
 from supertickets.learning.timing import device_name
 from supertickets.learning.training import train
+from supertickets.learning.watching import Watch
 from supertickets.tickets.importance import Importance, Scale
 from supertickets.tickets.masks import Mask
 from supertickets.tickets.ticket import Ticket
@@ -47,6 +49,7 @@ class Bench:
         self._run, self._sweep = run, sweep
         self._seconds: dict[str, float] = {}
         self._trained_examples = 0
+        self._watch: Watch | None = None
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -72,7 +75,12 @@ class Bench:
         self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - start
 
     def train(self, model: PreTrainedModel, teacher_logits: np.ndarray | None = None) -> None:
-        """Fine-tune `model` on the seed's training examples, and on the teacher's outputs for them if there are any."""
+        """Fine-tune `model` on the seed's training examples, and on the teacher's outputs for them if there are any.
+
+        A run of a race's first seed may be ended on the way, as hopeless; its record then says so.
+        """
+        if not isinstance(self._run, TaskRun):
+            self._watch = watch_of(self._run, self._sweep, self.splits.selection)
         with self.timed("training"):
             done = train(
                 model,
@@ -82,6 +90,7 @@ class Bench:
                 seed=self._run.seed,
                 log_folder=self._sweep.run_folder(self._run) / "logs",
                 teacher_logits=teacher_logits,
+                watch=self._watch,
             )
         self._trained_examples += done.examples
 
@@ -133,7 +142,7 @@ class Bench:
 
         A tuned model that is to teach also leaves its outputs for the training examples, in their order.
         """
-        arrays = _arrays(mask, importance)
+        arrays = _arrays(mask, importance) | curve_arrays(self._watch)
         if isinstance(self._run, TuneRun) and self._run.config.training.teacher == "full":
             with self.timed("teaching"):
                 arrays["train_predictions"] = predict(model, self.splits.train, self._sweep.tokenizer)
@@ -160,6 +169,7 @@ class Bench:
             | {"threads": torch.get_num_threads(), "device": device_name(model)}
             | {"origin": self._sweep.data["origin"]},
             arrays=arrays,
+            stopped=None if self._watch is None else self._watch.stopped,
         )
         return Result(record, model, ticket)
 

@@ -16,9 +16,9 @@ from supertickets.config import Arm, ShareConfig
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, TASKS
 from supertickets.experiments.outcome import choose
-from supertickets.experiments.plans import plan
+from supertickets.experiments.racing import follow
 from supertickets.experiments.records import Record
-from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun, settings_of, shared_settings
+from supertickets.experiments.runs import Run, SharingRun, TuneRun, settings_of, shared_settings
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.masks import Mask
 from supertickets.tickets.structures import Structures
@@ -106,13 +106,24 @@ def _records(sweep: Workspace, config: ShareConfig) -> list[Record]:
     if lacking:
         what = f"this sweep has the seeds {_listed(sweep.config.seeds)}; seed {lacking[0]} is wanted too"
         raise UserError(what, str(sweep.folder), "set seeds to those that every task's sweep has")
-    runs = [run for run in plan(sweep.config) if run.seed in config.seeds]
-    wanted = [run for run in runs if isinstance(run, TuneRun) or (isinstance(run, TicketRun) and run.kind == "winning")]
-    missing = [run.name for run in wanted if not (sweep.run_folder(run) / "record.json").is_file()]
+    wanted, found, lacking_runs = follow(sweep.config, sweep.task, lambda run: _record(sweep, run))
+    runs = [run for run in wanted.runs if run.seed in config.seeds and _is_of_winning(run)]
+    missing = [run for run in lacking_runs if run in runs]
     if missing:
-        what = f"this sweep is not finished: {len(missing)} of {len(wanted)} runs are missing"
+        what = f"this sweep is not finished: {len(missing)} of {len(runs)} runs are missing"
         raise UserError(what, str(sweep.folder), "run its `find` to the end")
-    return [Record.load(sweep.run_folder(run)) for run in wanted]
+    finalists = wanted.finalists
+    return [found[run.name] for run in runs if finalists is None or run.sparsity in (0.0, *finalists)]
+
+
+def _is_of_winning(run: Run) -> bool:
+    return isinstance(run, TuneRun) or run.kind == "winning"
+
+
+def _record(sweep: Workspace, run: Run) -> Record | None:
+    """The run's record where there is one; controls, which sharing does without, are not looked for."""
+    folder = sweep.run_folder(run)
+    return Record.load(folder) if _is_of_winning(run) and (folder / "record.json").is_file() else None
 
 
 def check_tickets(folder: Path, config: ShareConfig, encoder: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from supertickets.data.tasks import Task
@@ -81,9 +81,10 @@ class Outcome:
 
 
 def of_kind(records: Sequence[Record], kind: str) -> dict[float, list[Record]]:
-    """The records of one kind, by sparsity ascending, each level's by seed."""
+    """The records of one kind, by sparsity ascending, each level's by seed; without runs that were ended early."""
     levels: dict[float, list[Record]] = {}
-    for record in sorted((r for r in records if r.kind == kind), key=lambda r: (r.sparsity, r.seed)):
+    finished = (r for r in records if r.kind == kind and r.stopped is None)
+    for record in sorted(finished, key=lambda r: (r.sparsity, r.seed)):
         levels.setdefault(record.sparsity, []).append(record)
     return levels
 
@@ -107,36 +108,47 @@ def comparable(records: Sequence[Record]) -> dict[float, list[Record]]:
     return {sparsity: group for sparsity, group in levels.items() if seeds & {record.seed for record in group}}
 
 
-def choose(records: Sequence[Record]) -> Choice:
+def choose(records: Sequence[Record], levels: Collection[float] | None = None) -> Choice:
     """Pick the super ticket's level by the mean selection score over seeds (phases: `tickets.phases`).
 
     Each seed holds out its own selection examples, so the mean pools them. In an unfinished sweep only the
     seeds that every level has count, so that no level gains from easier examples; where there is none, all do.
-    Raises UserError while no seed has both its full model and a winning ticket.
+    With `levels`, a race's finalists, only these compete and have to share their seeds; levels with fewer seeds
+    stand on the curve at the full model's score plus their mean difference to it. Raises UserError while no
+    seed has both its full model and a winning ticket.
     """
     full, winning = full_models(records), comparable(records)
     if not winning:
         raise UserError("no seed has both its full model and a winning ticket yet", do="run the sweep on")
-    groups = [full, *winning.values()]
+    competing = {sparsity: group for sparsity, group in winning.items() if levels is None or sparsity in levels}
+    groups = [full, *(competing or winning).values()]
     shared = set.intersection(*({r.seed for r in group} for group in groups)) or {
         r.seed for group in groups for r in group
     }
 
     def at(sparsity: float, group: Sequence[Record]) -> Point:
-        return point(sparsity, [r for r in group if r.seed in shared] or group, "selection")
+        own = point(sparsity, [r for r in group if r.seed in shared] or group, "selection")
+        if levels is None or shared <= {r.seed for r in group}:
+            return own
+        beside = [r for r in full if r.seed in {record.seed for record in group}]
+        return replace(own, mean=start.mean + own.mean - point(0.0, beside, "selection").mean) if beside else own
 
-    start = at(0.0, full)
+    start = point(0.0, [r for r in full if r.seed in shared] or full, "selection")
     points = tuple(at(sparsity, group) for sparsity, group in winning.items())
-    phases = find_phases(start, points, [at(s, group) for s, group in of_kind(records, "random").items()])
+    drawn = [at(sparsity, group) for sparsity, group in of_kind(records, "random").items()]
+    phases = find_phases(start, points, drawn, competing or None)
     return Choice(phases.super_ticket.sparsity, phases, start, points, tuple(sorted(shared)))
 
 
-def dev_selected(task: Task, records: Sequence[Record], chosen: float) -> DevSelected:
+def dev_selected(
+    task: Task, records: Sequence[Record], chosen: float, levels: Collection[float] | None = None
+) -> DevSelected:
     """The paper's protocol beside ours, whose choice was level `chosen`: best level on the split that is also reported.
 
-    PAPER: defect D14.
+    PAPER: defect D14. With `levels`, a race's finalists, it is the best of these.
     """
-    winning = comparable(records)
+    every = comparable(records)
+    winning = {sparsity: group for sparsity, group in every.items() if levels is None or sparsity in levels} or every
     scores = {sparsity: summary(group) for sparsity, group in winning.items()}
     best = max(scores, key=lambda sparsity: (scores[sparsity].mean, sparsity))
     gap = scores[best].mean - scores[chosen].mean
@@ -165,13 +177,15 @@ def conclude(
     encoder: str,
     speedup: Speedup | None = None,
     target: Achieved | None = None,
+    levels: Collection[float] | None = None,
 ) -> Outcome:
     """Choose on the selection split, then report on the report split.
 
-    `encoder` is its name, `speedup` and `target` the super ticket's, where they were measured. Raises
+    `encoder` is its name, `speedup` and `target` the super ticket's, where they were measured; `levels` are a
+    race's finalists. Raises
     UserError while no seed has both its full model and a winning ticket.
     """
-    choice = choose(records)
+    choice = choose(records, levels)
     ticket, full = _of_shared_seeds(comparable(records)[choice.sparsity], full_models(records))
     gain = difference(task, ticket, full)
     ahead = bool(choice.phases.beats_full)
@@ -185,7 +199,7 @@ def conclude(
         full=summary(full),
         difference=gain,
         control=control(task, records, choice.sparsity),
-        dev_selected=dev_selected(task, records, choice.sparsity),
+        dev_selected=dev_selected(task, records, choice.sparsity, levels),
         speedup=speedup,
         beats_full_on_selection=ahead,
         beats_full=ahead and gain.value > 0,

@@ -12,6 +12,9 @@ class Progress(Protocol):
     def plan(self, total_cost: float, total_runs: int) -> None:
         """How much there is to do."""
 
+    def revise(self, total_cost: float, total_runs: int) -> None:
+        """How much there is to do now, what has finished included: a race has decided what comes next."""
+
     def done(self, name: str, cost: float, line: str) -> None:
         """One run has finished."""
 
@@ -23,6 +26,9 @@ class Silent:
     """Progress that nobody watches."""
 
     def plan(self, total_cost: float, total_runs: int) -> None:
+        """Say nothing."""
+
+    def revise(self, total_cost: float, total_runs: int) -> None:
         """Say nothing."""
 
     def done(self, name: str, cost: float, line: str) -> None:

@@ -47,7 +47,10 @@ class Record:
     with), else the ticket's kind. `arrays` holds, per split (`selection`, `report`),
     `<split>_predictions` (n, classes) or (n,) and `<split>_labels` (n,); tickets add `heads` (L, H)
     and `ffn` (L, U) masks, tuned models add `importance_heads` and `importance_ffn` of the same shapes,
-    and `train_predictions` of the seed's training examples where tickets learn from them.
+    and `train_predictions` of the seed's training examples where tickets learn from them; runs that a race
+    watches add `curve_shares` (k,) of the training and `curve_predictions` (k, n, ...) of the selection
+    examples there. `stopped` is the share of the training after which it was ended as hopeless: such a
+    record's scores are not those of a finished run, and no table or choice counts it.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Record:
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray] = field(repr=False, default_factory=dict)
+    stopped: float | None = None
 
     def save(self, folder: Path) -> None:
         """Write arrays first and `record.json`, which carries their checksum, last: a torn record never counts."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from supertickets.config import Arm, Config, Kind, ShareConfig
 from supertickets.conflicts import task_config
 
 # What shapes no run's result: the sweep's levels (a target sets one) and kinds, so that it may grow without
-# recomputing, logging, and where data and encoder lie: what they hold does, and the folder keeps checksums of it.
+# recomputing, which of its runs are wanted (the strategy), logging, and where data and encoder lie: what they
+# hold does, and the folder keeps checksums of it.
 _SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "tickets.target"}
+_SHAPELESS |= {"strategy", "race.confidence", "race.tolerance", "race.checkpoints"}
 _SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name"}
 
 
@@ -130,6 +133,7 @@ def shared_settings(config: ShareConfig) -> dict[str, Any]:
     return flat | {f"sampling.{key}": value for key, value in asdict(config.sampling).items()}
 
 
+@lru_cache(maxsize=256)  # a plan asks for the name of every run, again and again
 def identity(config: Config) -> str:
     """Eight hex digits of the settings that differ from their defaults: new settings rename no old run."""
     default = settings_of(Config())

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from pathlib import Path
 
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.bench import Result
-from supertickets.experiments.plans import plan
 from supertickets.experiments.progress import Progress
+from supertickets.experiments.racing import Schedule, follow, reason, rivals
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
 from supertickets.experiments.workspace import Workspace
 
 
 def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progress) -> list[Record]:
-    """Execute every planned run that has no record yet, and return the records of the whole plan.
+    """Execute every run that the strategy wants and that has no record yet; return the records of all it wants.
 
     A ticket's run starts as soon as its seed's tuned model is scored. A damaged record does not count:
     its run is told and executed again. A failed run stops the sweep with its error; what has finished
-    stays.
+    stays. A race decides what it wants next when all that it wanted has been executed.
     """
-    runs = plan(sweep.config)
-    missing = [run for run in runs if not _is_sound(sweep, run, progress)]
-    progress.plan(sum(map(cost, missing), 0.0), len(missing))
-    if len(missing) < len(runs):
-        progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
-    for run, record in _execute(sweep, missing, pool, workers):
-        line = f"{_title(run)}: {100 * record.report.main:.1f} ({sum(record.cost.seconds.values()):.0f} s)"
-        progress.done(run.name, cost(run), line)
-    return [Record.load(sweep.run_folder(run)) for run in runs]
+    records, done = dict[str, Record](), list[Run]()
+
+    def find(run: Run) -> Record | None:
+        return records.get(run.name) or _sound(sweep, run, progress)
+
+    wanted, found, missing = follow(sweep.config, sweep.task, find)
+    progress.plan(*_amount(wanted, missing, done))
+    if found:
+        progress.say(f"{len(found)} of {wanted.size} runs are there already")
+    stops: dict[float, str] = {}
+    while missing:
+        stops = _tell(wanted, stops, progress)
+        for run, record in _execute(sweep, missing, pool, workers):
+            records[run.name] = record
+            done.append(run)
+            progress.done(run.name, cost(run), _line(run, record))
+        tried = {run.name for run in missing}
+        wanted, found, missing = follow(sweep.config, sweep.task, find)
+        missing = [run for run in missing if run.name not in tried]
+        if missing:
+            progress.revise(*_amount(wanted, missing, done))
+    _tell(wanted, stops, progress)
+    return [found[run.name] for run in wanted.runs if run.name in found]
 
 
 def perform(run: Run, sweep: Workspace) -> Result:
@@ -79,20 +93,48 @@ def _perform_and_save(run: Run, folder: Path) -> None:
     result.record.save(sweep.run_folder(run))
 
 
-def _is_sound(sweep: Workspace, run: Run, progress: Progress) -> bool:
+def _sound(sweep: Workspace, run: Run, progress: Progress) -> Record | None:
+    """The run's record; one that is damaged, or was ended early where this strategy would not, is removed."""
     if not _is_done(sweep, run):
-        return False
+        return None
     try:
-        Record.load(sweep.run_folder(run))
+        record = Record.load(sweep.run_folder(run))
     except UserError as fault:
         progress.say(f"computing again: {fault.where}: {fault.what}")
-        (sweep.run_folder(run) / RECORD_FILE).unlink()
-        return False
-    return True
+    else:
+        if record.stopped is None or rivals(run):
+            return record
+        progress.say(f"computing again: {_title(run)}: a race ended its training early")
+    (sweep.run_folder(run) / RECORD_FILE).unlink()
+    return None
 
 
 def _is_done(sweep: Workspace, run: Run) -> bool:
     return (sweep.run_folder(run) / RECORD_FILE).exists()
+
+
+def _amount(wanted: Schedule, missing: Sequence[Run], done: Sequence[Run]) -> tuple[float, int]:
+    """Cost and number of the runs of this session: done, missing, and those that may follow in a race."""
+    levels = wanted.finalists or missing[0].config.tickets.levels if missing else ()
+    further = wanted.in_all - len(wanted.runs)
+    mean = 1.0 - 0.8 * sum(levels) / len(levels) if levels else 0.0
+    return sum(map(cost, [*done, *missing]), 0.0) + further * mean, len(done) + len(missing) + further
+
+
+def _tell(wanted: Schedule, told: Mapping[float, str], progress: Progress) -> dict[float, str]:
+    """Say which levels a race has stopped, or taken up again, since it was last told; what is told now."""
+    now = {stop.sparsity: f"level {stop.sparsity:g} is stopped: {reason(stop)}" for stop in wanted.stops}
+    for level, line in now.items():
+        if level not in told:
+            progress.say(line)
+    for level in told.keys() - now.keys():
+        progress.say(f"level {level:g} races again")
+    return now
+
+
+def _line(run: Run, record: Record) -> str:
+    ended = "" if record.stopped is None else f", ended after {record.stopped:.0%} of its training"
+    return f"{_title(run)}: {100 * record.report.main:.1f} ({sum(record.cost.seconds.values()):.0f} s){ended}"
 
 
 def _title(run: Run) -> str:

@@ -27,6 +27,7 @@ from supertickets.data.sampling import LengthBuckets
 from supertickets.errors import UserError
 from supertickets.learning.distilling import TEACHER_COLUMN, TaughtExamples, distilled
 from supertickets.learning.optimisers import OPTIMISERS
+from supertickets.learning.watching import Watch, Watcher
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def train(
     seed: int,
     log_folder: Path | None = None,
     teacher_logits: np.ndarray | None = None,
+    watch: Watch | None = None,
 ) -> Trained:
     """Fine-tune `model` in place on tokenised examples.
 
@@ -54,7 +56,8 @@ def train(
     model and its tickets see the same batches. With `teacher_logits` (n, classes), or (n,) for one
     output, in the order of the examples, the model also learns to give what the teacher gave:
     `config.teacher_weight` is that term's share of the loss, `config.temperature` softens both.
-    Logs that `config.log_to` asks for go to `log_folder`. Raises UserError when a tracker's package
+    Logs that `config.log_to` asks for go to `log_folder`. `watch` keeps a learning curve and may end the
+    training; one that it does not end has the same weights as without it. Raises UserError when a tracker's package
     is not installed, or the teacher's rows or classes are not the examples' and the model's.
     """
     _check_trackers(config)
@@ -68,13 +71,16 @@ def train(
             teacher_logits=teacher_logits,
         )
         trainer.remove_callback(PrinterCallback)  # the sweep has one line a run
+        if watch is not None:
+            trainer.add_callback(Watcher(watch, tokenizer))
         with warnings.catch_warnings():
             # accelerate asks for pinned memory even where there is no accelerator.
             warnings.filterwarnings("ignore", message=".*pin_memory.*")
             outcome = trainer.train()
     unwrap(model)
     model.eval()
-    return Trained(outcome.global_step, round(config.epochs * len(examples)), outcome.training_loss)
+    done = 1.0 if watch is None or watch.stopped is None else watch.stopped
+    return Trained(outcome.global_step, round(done * config.epochs * len(examples)), outcome.training_loss)
 
 
 class TicketTrainer(Trainer):

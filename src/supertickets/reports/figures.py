@@ -35,7 +35,7 @@ def curve(levels: pd.DataFrame, outcome: Outcome | None = None, choice: Choice |
     for kind in ("losing", "random", "winning"):
         rows = levels[levels["kind"] == kind].sort_values("weights_encoder", ascending=False)
         if len(rows):
-            _add_kind(figure, kind, rows)
+            _add_kind(figure, kind, rows, int(levels["seeds"].max()))
     if outcome is not None:
         _mark_choices(figure, levels, outcome)
     return figure
@@ -176,7 +176,7 @@ def _add_full(figure: go.Figure, levels: pd.DataFrame) -> None:
     )
 
 
-def _add_kind(figure: go.Figure, kind: str, rows: pd.DataFrame) -> None:
+def _add_kind(figure: go.Figure, kind: str, rows: pd.DataFrame, seeds: int) -> None:
     style = KINDS[kind]
     x, y, std = (list(100 * rows[name]) for name in ("weights_encoder", "report", "report_std"))
     if kind == "winning":
@@ -207,7 +207,7 @@ def _add_kind(figure: go.Figure, kind: str, rows: pd.DataFrame) -> None:
         legendrank=list(KINDS).index(kind) + 1,
         mode="lines+markers",
         line={"color": style.colour, "width": 2.5 if kind == "winning" else 1.75, "dash": style.dash},
-        marker={"size": 8, "symbol": style.symbol, "color": style.colour},
+        marker={"size": 8, "symbol": _symbols(style.symbol, rows, seeds), "color": style.colour},
         customdata=(rows[["sparsity", "report_std", "report_low", "report_high", "seeds"]] * [1, 100, 100, 100, 1])
         .to_numpy()
         .tolist(),
@@ -215,6 +215,10 @@ def _add_kind(figure: go.Figure, kind: str, rows: pd.DataFrame) -> None:
         "(95 %: %{customdata[2]:.1f} to %{customdata[3]:.1f})<br>%{x:.1f} % of the encoder, "
         "%{customdata[4]} seeds<extra></extra>",
     )
+
+
+def _symbols(symbol: str, rows: pd.DataFrame, seeds: int) -> list[str]:
+    return [f"{symbol}-open" if few else symbol for few in rows["seeds"] < seeds]
 
 
 def _mark_choices(figure: go.Figure, levels: pd.DataFrame, outcome: Outcome) -> None:

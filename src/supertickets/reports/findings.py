@@ -11,7 +11,7 @@ import pandas as pd
 from supertickets.config import Config
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude
-from supertickets.experiments.plans import plan
+from supertickets.experiments.racing import Schedule, follow
 from supertickets.experiments.records import Record
 from supertickets.experiments.targets import Achieved
 from supertickets.learning.speed import Speedup
@@ -23,13 +23,16 @@ class Findings:
     """A sweep's settings and data, its records, what they show, and what is missing.
 
     `choice` and `outcome` are None while no level can be chosen yet. `missing` and `unplanned` are runs'
-    names: planned but not done, and done but not in this config's plan, which no table counts.
+    names: planned but not done, and done but not in this config's plan, which no table counts. `schedule` says
+    what the strategy wants, and which levels a race has stopped; runs that it ended early are in `records`, and
+    no table but that of costs counts them.
     """
 
     config: Config
     task: Task
     data: Mapping[str, Any]
     records: tuple[Record, ...]
+    schedule: Schedule
     missing: tuple[str, ...]
     unplanned: tuple[str, ...]
     choice: Choice | None
@@ -50,19 +53,20 @@ def gather(
     resamples: int = 2000,
 ) -> Findings:
     """Work out every table, the choice and the outcome from the records that the config plans."""
-    planned = [run.name for run in plan(config)]
-    counted = [record for record in records if record.name in set(planned)]
+    named = {record.name: record for record in records}
+    wanted, found, missing = follow(config, task, lambda run: named.get(run.name))
+    counted = [record for record in records if record.name in found]
     ready = bool(comparable(counted))
-    done = {record.name for record in counted}
     return Findings(
         config=config,
         task=task,
         data=data,
         records=tuple(counted),
-        missing=tuple(name for name in planned if name not in done),
-        unplanned=tuple(record.name for record in records if record.name not in done),
-        choice=choose(counted) if ready else None,
-        outcome=conclude(task, counted, config.encoder.name, speedup, target) if ready else None,
+        schedule=wanted,
+        missing=tuple(run.name for run in missing),
+        unplanned=tuple(record.name for record in records if record.name not in found),
+        choice=choose(counted, wanted.finalists) if ready else None,
+        outcome=conclude(task, counted, config.encoder.name, speedup, target, wanted.finalists) if ready else None,
         levels=tables.levels(task, counted, resamples),
         agreement=tables.agreement(counted),
         units=tables.units(counted),

@@ -59,7 +59,6 @@ def _file(name: str) -> str:
 
 def _result(findings: Findings) -> dict[str, Any]:
     outcome = findings.outcome
-    planned = len(findings.records) + len(findings.missing)
     return {
         "title": f"{findings.task.name} · {findings.config.encoder.name}",
         "subject": "super ticket",
@@ -71,7 +70,7 @@ def _result(findings: Findings) -> dict[str, Any]:
         "tiles": prose.tiles(outcome) if outcome else [],
         "unfinished": prose.unfinished(findings),
         "done": len(findings.records),
-        "planned": planned,
+        "planned": findings.schedule.in_all,
     }
 
 
@@ -89,6 +88,7 @@ def _figures(findings: Findings) -> dict[str, Any]:
         "unit_levels": rows.unit_levels(findings, shown),
         "agreement": embedded(figures.agreement(agreement)) if len(agreement) else None,
         "phases": prose.phases(findings),
+        "race": prose.race(findings),
     }
 
 

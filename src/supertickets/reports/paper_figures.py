@@ -76,6 +76,8 @@ def curve(findings: Findings) -> Figure | None:
             markersize=3,
             label=style.label,
         )
+        few = rows["seeds"] < levels["seeds"].max()  # levels that a race stopped, and most of its controls
+        axes.plot(x[few], mean[few], style.paper_marker, color=style.colour, markersize=3, markerfacecolor="white")
         axes.fill_between(x, mean - std, mean + std, color=style.colour, alpha=0.15, linewidth=0)
     if findings.outcome is not None:
         outcome = findings.outcome

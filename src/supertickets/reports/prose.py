@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from supertickets.config import Teacher
+from supertickets.config import Strategy, Teacher
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import DEV_SELECTED, Outcome, signed, spread
+from supertickets.experiments.racing import reason
 from supertickets.experiments.records import Record
 from supertickets.experiments.statistics import INTERVAL_METHOD, Interval
 from supertickets.learning.speed import Speedup
@@ -56,6 +57,25 @@ def unfinished(findings: Findings) -> list[str]:
     done = Counter(record.kind for record in findings.records)
     order = [kind for kind in KINDS if missing[kind]]
     return [f"{KINDS[kind].label}: {done[kind]} of {done[kind] + missing[kind]} runs are done." for kind in order]
+
+
+def race(findings: Findings) -> tuple[str, list[str]] | None:
+    """What a race is and promises, and a line for each level that it has stopped; None for a grid."""
+    wanted, settings = findings.schedule, findings.config.race
+    if findings.config.strategy == "grid":
+        return None
+    text = (
+        "This sweep was a race: a level was stopped once the runs so far, of all levels and seeds, said that the whole "
+        "grid would not choose it. Levels with fewer seeds stand in figures and tables with what they have, and only "
+        "levels with every seed could be chosen."
+    )
+    if wanted.confidence is not None:
+        text += (
+            f" By its model the chance is {100 * wanted.confidence:.0f} % (asked for: {100 * settings.confidence:g} %) "
+            "that the whole grid would choose this level, or one whose mean selection score is higher by no more than "
+            f"{100 * settings.tolerance:g} points."
+        )
+    return text, [f"Level {stop.sparsity:g} was stopped: {reason(stop)}." for stop in wanted.stops]
 
 
 def phases(findings: Findings) -> list[tuple[str, str]]:
@@ -111,8 +131,9 @@ def terms(findings: Findings) -> list[tuple[str, str]]:
         ("Interval", INTERVAL_METHOD),
         (
             "Super ticket",
-            "The winning level with the highest mean score on the selection splits, which are held out of the training "
-            "examples, another one for each seed. The report split plays no part in the choice.",
+            f"{_COMPETING[findings.config.strategy]} with the highest mean score on the selection splits, which are "
+            "held out of the training examples, another one for each seed. The report split plays no part in the "
+            "choice.",
         ),
         (
             DEV_SELECTED,
@@ -128,6 +149,7 @@ def terms(findings: Findings) -> list[tuple[str, str]]:
     ]
 
 
+_COMPETING: dict[Strategy, str] = {"grid": "The winning level", "race": "Of the winning levels with every seed, that"}
 _KINDS_TEXT = (
     "Winning tickets keep the units that matter most to the tuned model, losing tickets those that matter least; "
     "random tickets are drawn without replacement and have exactly the winning ticket’s numbers of heads and FFN "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,16 +51,25 @@ class Phases:
     beats_full: bool
 
 
-def find_phases(full: Point, points: Sequence[Point], random: Sequence[Point] = ()) -> Phases:
+def find_phases(
+    full: Point,
+    points: Sequence[Point],
+    random: Sequence[Point] = (),
+    competing: Collection[float] | None = None,
+) -> Phases:
     """Choose the super ticket among the winning `points` and label each with its phase (PHASE_DEFINITIONS).
 
-    Takes selection scores only. Raises UserError when there are no points, or two at one sparsity.
+    Takes selection scores only. `competing` are the sparsities that may be chosen, by default all. Raises
+    UserError when there are no points, none that competes, or two at one sparsity.
     """
     if not points:
         raise UserError("no winning tickets to choose from", "find_phases")
     if len({point.sparsity for point in points}) < len(points):
         raise UserError("two winning points at one sparsity", "find_phases", "average over seeds first")
-    chosen = max(points, key=lambda point: (point.mean, point.sparsity))
+    eligible = [point for point in points if competing is None or point.sparsity in competing]
+    if not eligible:
+        raise UserError("none of the points competes", "find_phases")
+    chosen = max(eligible, key=lambda point: (point.mean, point.sparsity))
     ordered = sorted(points, key=lambda point: point.sparsity)
     above = [point.sparsity for point in ordered if point.mean > _bar(point, chosen, full, points, random)]
     last = max([chosen.sparsity, *above])  # one noisy level below the bar does not end phase II

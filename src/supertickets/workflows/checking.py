@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from supertickets import settings
 from supertickets.config import Config
-from supertickets.experiments.plans import plan
 from supertickets.workflows.facts import aligned, listed
+from supertickets.workflows.finding import NEW
 
 if TYPE_CHECKING:
     from supertickets.tickets.structures import Structures
@@ -22,7 +22,7 @@ class Checked:
 
     `train` and `selection` are the examples that each seed trains on and chooses by (it holds out its
     own), `report` those that all seeds report on; `labels` is empty for regression; `trainings` counts
-    full models and tickets.
+    full models and tickets, of a race (what a new folder has) the most there may be.
     """
 
     file: Path
@@ -40,7 +40,9 @@ class Checked:
         config, tickets = self.config, self.config.tickets
         controls = [kind for kind in tickets.kinds if kind != "winning"]
         drawn = f"winning at {listed(tickets.levels)}"
-        drawn += f"; {' and '.join(controls)} at {listed(tickets.control_levels)}" if controls else ""
+        where = f"the chosen level and two of {listed(tickets.control_levels)}"
+        where = where if config.strategy == "race" else listed(tickets.control_levels)
+        drawn += f"; {' and '.join(controls)} at {where}" if controls else ""
         drawn += f", for {tickets.target}" if tickets.target is not None else ""
         rows = [
             ("task", f"{self.task}, {f'labels {listed(self.labels)}' if self.labels else 'regression'}"),
@@ -48,7 +50,10 @@ class Checked:
             ("encoder", f"{config.encoder.name}, {self.structures.size}"),
             ("tickets", drawn),
             ("neurons", self._blocks),
-            ("trainings", f"{self.trainings}, for seeds {listed(config.seeds)}"),
+            (
+                "trainings",
+                f"{'at most ' if config.strategy == 'race' else ''}{self.trainings}, for seeds {listed(config.seeds)}",
+            ),
             *(("note", note) for note in self.notes),
         ]
         return aligned(f"{self.file} is sound", rows)
@@ -68,9 +73,10 @@ def check(file: Path | str, set: Sequence[str] = ()) -> Checked:
     Raises UserError for anything a sweep would refuse.
     """
     from supertickets.experiments.aiming import aimed, find_target
+    from supertickets.experiments.racing import schedule
     from supertickets.experiments.workspace import Inputs
 
-    inputs = Inputs.read(settings.load(Path(file), set))
+    inputs = Inputs.read(settings.load(Path(file), set, base=NEW))
     if inputs.config.tickets.target is not None:
         inputs = aimed(inputs, find_target(inputs))
     config = inputs.config
@@ -86,5 +92,5 @@ def check(file: Path | str, set: Sequence[str] = ()) -> Checked:
         report=report,
         notes=tuple(dict.fromkeys(note for note in notes if note)),
         structures=inputs.structures,
-        trainings=len(plan(config)),
+        trainings=schedule(config, inputs.loaded.task, ()).in_all,
     )

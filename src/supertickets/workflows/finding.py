@@ -25,6 +25,8 @@ DEMO: dict[str, Any] = {
     "tickets": {"levels": (0.15, 0.3, 0.45, 0.6), "control_levels": (0.3, 0.6)},
 }
 
+NEW: dict[str, Any] = {"strategy": "race"}  # in a new folder, where no strategy is set
+
 
 @dataclass(frozen=True)
 class Found:
@@ -78,8 +80,11 @@ def find(
     }
     embedded = task is None and train is None and config is None
     file = None if config is None else Path(config)
-    chosen = settings.load(file, set, base=DEMO if embedded else None, flags=flags)
-    return sweep_task(chosen, Path(out or Path("runs") / (chosen.data.task or "own")), workers, progress or Silent())
+    base = DEMO if embedded else {}
+    chosen = settings.load(file, set, base=base | NEW, flags=flags)
+    folder = Path(out or Path("runs") / (chosen.data.task or "own"))
+    chosen = settings.load(file, set, base=base | _strategy(folder), flags=flags)
+    return sweep_task(chosen, folder, workers, progress or Silent())
 
 
 def sweep(
@@ -92,8 +97,15 @@ def sweep(
     progress: Progress | None = None,
 ) -> Found:
     """The same from a config file (`supertickets init` writes one); `out` defaults to runs/<file's name>."""
-    chosen = settings.load(Path(file), set, flags={"tickets": {"target": target}})
-    return sweep_task(chosen, Path(out or Path("runs") / Path(file).stem), workers, progress or Silent())
+    folder = Path(out or Path("runs") / Path(file).stem)
+    chosen = settings.load(Path(file), set, base=_strategy(folder), flags={"tickets": {"target": target}})
+    return sweep_task(chosen, folder, workers, progress or Silent())
+
+
+def _strategy(folder: Path) -> dict[str, Any]:
+    """The strategy where nobody sets one: a folder goes on as it was begun, so that a grid stays a grid."""
+    begun = folder / CONFIG_FILE
+    return {"strategy": settings.load(begun).strategy} if begun.is_file() else NEW
 
 
 def _examples(inputs: Inputs) -> str:
@@ -130,6 +142,7 @@ def sweep_task(config: Config, folder: Path, workers: int | None, progress: Prog
     from supertickets.experiments.delivery import deliver, is_delivered, super_run
     from supertickets.experiments.executors import check_workers, default_workers, executor
     from supertickets.experiments.outcome import choose
+    from supertickets.experiments.racing import schedule
     from supertickets.experiments.sweeps import result_of, run_missing
     from supertickets.experiments.workspace import Inputs, check_not_a_strangers
     from supertickets.workflows.reporting import conclude_and_report
@@ -147,7 +160,8 @@ def sweep_task(config: Config, folder: Path, workers: int | None, progress: Prog
         progress.say(_examples(inputs))
         with executor(workers) as pool:
             records = run_missing(prepared, pool, workers, progress)
-            run = super_run(prepared, records, choose(records).sparsity)
+            finalists = schedule(prepared.config, prepared.task, records).finalists
+            run = super_run(prepared, records, choose(records, finalists).sparsity)
             if not is_delivered(prepared, run):
                 conclude_and_report(folder)  # the result is there even if the rest fails
                 progress.say("training the super ticket once more, to keep its model, and timing it")

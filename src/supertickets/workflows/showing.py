@@ -13,9 +13,19 @@ from jaxtyping import Bool
 
 from supertickets import settings, storage
 from supertickets.config import Config, ShareConfig
+from supertickets.data.tasks import Task
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, MODEL, OUTCOME_FILE, REPORT_FILE, SUPER_TICKET, TASKS
-from supertickets.experiments.plans import plan
+from supertickets.experiments.layout import (
+    CONFIG_FILE,
+    DATA_FILE,
+    MODEL,
+    OUTCOME_FILE,
+    REPORT_FILE,
+    RUNS,
+    SUPER_TICKET,
+    TASKS,
+)
+from supertickets.experiments.racing import Schedule, follow, reason
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run
 from supertickets.tickets.structures import FFN_WORDS
@@ -90,6 +100,7 @@ def show_run(folder: Path) -> Shown:
     what = {"full": "full model", "multitask": "full model, shared"}.get(record.kind, ticket)
     rows = (
         ("what", f"{what}, seed {record.seed}"),
+        ("stopped", f"hopeless after {record.stopped:.0%} of its training; not comparable" if record.stopped else ""),
         *((split, _scores(getattr(record, split))) for split in ("selection", "report")),
         ("weights", f"{record.size.weights_all:.1%} of all, {record.size.weights_encoder:.1%} of the encoder's layers"),
         ("heads", f"{listed(record.size.heads, 99)} by layer"),
@@ -105,8 +116,8 @@ def show_sweep(folder: Path) -> Shown:
     if is_sharing(folder):
         return show_sharing(folder)
     config = settings.load(folder / CONFIG_FILE)
-    runs = plan(config)
-    records, damaged = _records(folder, runs)
+    wanted, records, damaged = _records(folder, config)
+    runs = wanted.runs
     missing = [_title(run) for run in runs if run.name not in records and run.name not in damaged]
     missing += [name for name in (SUPER_TICKET, REPORT_FILE) if not (folder / name).exists()]
     seconds = _seconds(list(records.values()))
@@ -114,7 +125,8 @@ def show_sweep(folder: Path) -> Shown:
     trained = sum(record.cost.trained_examples for record in records.values())
     rows = (
         ("what", _describe(config)),
-        ("done", f"{len(records)} of {len(runs)} runs: {_progress(runs, records)}"),
+        ("done", f"{len(records)} of {wanted.size} runs: {_progress(runs, records)}"),
+        ("stopped", "; ".join(f"level {stop.sparsity:g}: {reason(stop)}" for stop in wanted.stops)),
         ("damaged", "; ".join(damaged.values())),
         ("result", str(outcome.get("sentence", ""))),
         ("cost", f"{_cost(seconds)}; {trained} examples trained on" if records else ""),
@@ -156,18 +168,22 @@ def _sweep(config: ShareConfig, task: str) -> str:
 _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
 
 
-def _records(folder: Path, runs: Sequence[Run]) -> tuple[dict[str, Record], dict[str, str]]:
-    """By the names of their runs: the records, and what is wrong with the others; one torn file hides no other."""
-    records: dict[str, Record] = {}
+def _records(folder: Path, config: Config) -> tuple[Schedule, dict[str, Record], dict[str, str]]:
+    """What the sweep wants and, by the names of its runs, its records and what is wrong with those that are damaged."""
     damaged: dict[str, str] = {}
-    for run in runs:
-        place = folder / "runs" / run.name
-        if (place / RECORD_FILE).is_file():
-            try:
-                records[run.name] = Record.load(place)
-            except UserError as fault:
-                damaged[run.name] = str(fault)
-    return records, damaged
+
+    def find(run: Run) -> Record | None:  # one torn file hides no other
+        place = folder / RUNS / run.name
+        try:
+            return Record.load(place) if (place / RECORD_FILE).is_file() else None
+        except UserError as fault:
+            damaged[run.name] = str(fault)
+            return None
+
+    racing = config.strategy == "race"
+    task = Task.from_dict(storage.read_json(folder / DATA_FILE)["task"]) if racing else None
+    wanted, records, _ = follow(config, task, find)
+    return wanted, records, damaged
 
 
 def _describe(config: Config) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from supertickets import settings, storage
 from supertickets.errors import UserError
+from supertickets.workflows.finding import NEW
 
 _INTRODUCTION = """\
 # The settings of one sweep, each with its default. Keep the lines that you change; the rest may go.
@@ -22,5 +23,5 @@ def init(out: Path | str = Path("supertickets.yaml")) -> Path:
     out = Path(out)
     if out.exists() or out.is_symlink():
         raise UserError("exists already", str(out), "give another name, or move it away")
-    storage.write_text(out, _INTRODUCTION.format(name=out) + settings.commented(settings.load()))
+    storage.write_text(out, _INTRODUCTION.format(name=out) + settings.commented(settings.load(base=NEW)))
     return out

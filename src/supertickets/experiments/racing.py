@@ -1,0 +1,256 @@
+"""Which runs a sweep wants, given the records so far: the grid, or a race. No torch.
+
+A race's decisions are functions of its records: it is followed from its start, batch by batch, and a batch
+is decided on when all runs of the batches before it have their records. So a killed race goes on as it
+would have, whatever order its workers finished in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from supertickets.config import Config, Kind
+from supertickets.data.tasks import Task
+from supertickets.experiments.odds import Scoreboard, agreement, contenders, example_noise, grid_means
+from supertickets.experiments.plans import plan
+from supertickets.experiments.records import Record
+from supertickets.experiments.runs import Run, TicketRun, TuneRun
+
+OTHER_CONTROLS = 2  # levels, beside the chosen one, at which controls are drawn
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A winning level that a race does not run with every seed.
+
+    `seeds` is how many it ran with; `chance`, by all runs so far, that the grid's mean score of it would be
+    above those of the levels that still race, or in the end of the chosen one, by more than the tolerance;
+    `ended` the share of a training after which its run was ended as hopeless, if it was (then no chance was
+    worked out).
+    """
+
+    sparsity: float
+    seeds: int
+    chance: float | None
+    ended: float | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The runs that a sweep wants, in order of need, as far as the records decide.
+
+    `in_all` counts them together with those that may follow if no further level is stopped. Of a race:
+    `finalists` are the levels that its choice is between, `stops` the levels that it has stopped, and
+    `confidence` the chance, once it is decided, that the grid's choice is better by no more than the
+    tolerance. Of a grid they are None, empty and None.
+    """
+
+    runs: tuple[Run, ...]
+    in_all: int
+    finalists: tuple[float, ...] | None = None
+    stops: tuple[Stop, ...] = ()
+    confidence: float | None = None
+
+    @property
+    def size(self) -> str:
+        """How many runs there are, as far as that is known: `42`, `at most 32`."""
+        return f"{'' if self.in_all == len(self.runs) else 'at most '}{self.in_all}"
+
+
+def schedule(config: Config, task: Task | None, records: Iterable[Record]) -> Schedule:
+    """What the config's strategy wants, given these records (of any runs; those it does not want do not matter).
+
+    A grid does without the task.
+    """
+    if config.strategy == "grid":
+        runs = plan(config)
+        return Schedule(tuple(runs), len(runs))
+    if task is None:
+        raise ValueError("a race needs the task that its records are scored by")
+    race = _Race(config, task, {record.name: record for record in records})
+    race.follow()
+    return race.schedule()
+
+
+def follow(
+    config: Config, task: Task | None, find: Callable[[Run], Record | None]
+) -> tuple[Schedule, dict[str, Record], list[Run]]:
+    """The schedule as the runs found so far decide it, their records by name, and the runs that it still wants.
+
+    `find` gives a run's record, or None where there is none; it is asked once for every run.
+    """
+    known, asked = dict[str, Record](), set[str]()
+    while True:
+        wanted = schedule(config, task, known.values())
+        new = [run for run in wanted.runs if run.name not in asked]
+        asked |= {run.name for run in new}
+        found = {run.name: record for run in new if (record := find(run)) is not None}
+        known |= found
+        if not found:
+            return wanted, known, [run for run in wanted.runs if run.name not in known]
+
+
+def reason(stop: Stop) -> str:
+    """Why a level was stopped, in plain words."""
+    if stop.ended is not None:
+        return f"its run of the first seed was hopeless after {stop.ended:.0%} of its training and was ended"
+    ran = f"{stop.seeds} seed{'' if stop.seeds == 1 else 's'}"
+    rounded = f"{100 * (stop.chance or 0.0):.1f}"
+    chance = "<0.1" if rounded == "0.0" else rounded
+    return f"it ran with {ran}; the chance that the whole grid would prefer it is {chance} %"
+
+
+def is_watched(run: Run) -> bool:
+    """Whether a run's learning curve is kept: those of a race's first seed, where it has checkpoints."""
+    config = run.config
+    watching = config.strategy == "race" and bool(config.race.checkpoints)
+    return watching and run.kind in ("full", "winning") and run.seed == config.seeds[0]
+
+
+def rivals(run: Run) -> list[Run]:
+    """The runs whose curves may end this one's training: they are finished before it starts; none for most runs."""
+    if not (isinstance(run, TicketRun) and is_watched(run) and run.sparsity not in _early(run.config)):
+        return []
+    return [run.tune, *(TicketRun(run.tune, "winning", level) for level in _early(run.config))]
+
+
+def _early(config: Config) -> tuple[float, ...]:
+    """The levels that the first seed runs first where others are watched: the less sparse half."""
+    levels = sorted(config.tickets.levels)
+    return tuple(levels[: (len(levels) + 1) // 2])
+
+
+@dataclass
+class _Race:
+    """One race, followed from its start through the records that are there."""
+
+    config: Config
+    task: Task
+    records: Mapping[str, Record]
+    runs: list[Run] = field(default_factory=list)
+    racing: list[float] = field(default_factory=list)
+    chances: dict[float, float] = field(default_factory=dict)
+    decided: bool = False
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        self.tuned = [TuneRun(self.config, seed) for seed in self.config.seeds]
+        self.levels = sorted(self.config.tickets.levels)
+        self.racing = list(self.levels)
+
+    def follow(self) -> None:
+        """Want batch after batch, until one has a run without a record or nothing is left to want."""
+        if not self._first_seed():
+            return
+        while True:
+            self._judge()
+            batch = self._next()
+            if not batch:
+                break
+            if not self._want(batch):
+                return
+        self.decided = True
+        self._want(self._controls(self._best()))
+
+    def schedule(self) -> Schedule:
+        """The state as a value."""
+        in_all = len(self.runs)
+        if not self.decided:
+            names = {run.name for run in self.runs}
+            names |= {run.name for level in self.racing for run in self._tickets(level)}
+            in_all = len(names) + len(self._controls(self.racing[0]))
+        stops = tuple(self._stop(level) for level in self.levels if self._is_stopped(level))
+        return Schedule(tuple(self.runs), in_all, self._finalists(), stops, self.confidence)
+
+    def _first_seed(self) -> bool:
+        """Want every level with the first seed (a single level at once with all); whether all of it is there."""
+        if len(self.levels) == 1:
+            return self._want([*self.tuned, *self._tickets(self.levels[0])])
+        early = _early(self.config) if self.config.race.checkpoints else self.levels
+        late = [level for level in self.levels if level not in early]
+        first = [self._tickets(level)[0] for level in early]
+        return self._want([*self.tuned, *first]) and self._want([self._tickets(level)[0] for level in late])
+
+    def _judge(self) -> None:
+        """Work out what the grid would find, which levels still race, and the chance of each to win."""
+        race, field_ = self.config.race, [level for level in self.levels if self._ended(level) is None]
+        means = grid_means(self._board(field_))
+        racing = contenders(means, race.confidence, race.tolerance)
+        self.racing = [field_[index] for index in racing]
+        leading = means[:, racing].max(axis=1)
+        if not self._next():
+            leading = means[:, field_.index(self._best())]
+            self.confidence = agreement(means.max(axis=1), leading, race.tolerance)
+        above = (means - leading[:, None] > race.tolerance).mean(axis=0)
+        self.chances = dict(zip(field_, map(float, above), strict=True))
+
+    def _board(self, levels: Sequence[float]) -> Scoreboard:
+        cells: list[list[Run]] = [
+            [tune, *(TicketRun(tune, "winning", level) for level in levels)] for tune in self.tuned
+        ]
+        wanted = {run.name for run in self.runs}
+        rows = [[self.records[run.name] if run.name in wanted else None for run in row] for row in cells]
+        scores = [[np.nan if one is None else one.selection.main for one in row] for row in rows]
+        first = [record for record in rows[0] if record is not None]
+        return Scoreboard((0.0, *levels), np.array(scores), example_noise(self.task, first))
+
+    def _next(self) -> list[Run]:
+        """One more seed for each level that races; the only one left gets all that it lacks."""
+        done = {run.name for run in self.runs}
+        lacking = [[run for run in self._tickets(level) if run.name not in done] for level in self.racing]
+        return [run for runs in lacking for run in (runs[:1] if len(lacking) > 1 else runs)]
+
+    def _controls(self, chosen: float) -> list[Run]:
+        """Random tickets of the chosen level with every seed; all other controls with the first seed only."""
+        tickets, made = self.config.tickets, list[Run]()
+        others = _others(chosen, tickets.control_levels)
+        for kind in [kind for kind in tickets.kinds if kind != "winning" and tickets.control_levels]:
+            seeds = self.tuned if kind == "random" else self.tuned[:1]
+            made += [TicketRun(tune, kind, chosen) for tune in seeds]
+            made += [TicketRun(self.tuned[0], kind, level) for level in others]
+        return made
+
+    def _want(self, batch: Sequence[Run]) -> bool:
+        self.runs += batch
+        return all(run.name in self.records for run in batch)
+
+    def _tickets(self, level: float, kind: Kind = "winning") -> list[Run]:
+        return [TicketRun(tune, kind, level) for tune in self.tuned]
+
+    def _done(self, level: float) -> list[Record]:
+        """The level's finished records among the runs that are wanted."""
+        names = {run.name for run in self.runs}
+        found = [self.records.get(run.name) for run in self._tickets(level) if run.name in names]
+        return [record for record in found if record is not None and record.stopped is None]
+
+    def _ended(self, level: float) -> float | None:
+        """The share of its training after which the level's run of the first seed was ended, if it was."""
+        record = self.records.get(self._tickets(level)[0].name)
+        return None if record is None else record.stopped
+
+    def _finalists(self) -> tuple[float, ...] | None:
+        counts = {level: len(self._done(level)) for level in self.levels}
+        most = max(counts.values())
+        return tuple(level for level, count in counts.items() if count == most) if most else None
+
+    def _best(self) -> float:
+        """The choice: the highest mean selection score of the levels with every seed; of equals, the sparser."""
+        finalists = self._finalists() or ()
+        return max(finalists, key=lambda level: (np.mean([r.selection.main for r in self._done(level)]), level))
+
+    def _is_stopped(self, level: float) -> bool:
+        judged = self._ended(level) is not None or level in self.chances
+        return judged and level not in self.racing and len(self._done(level)) < len(self.tuned)
+
+    def _stop(self, level: float) -> Stop:
+        return Stop(level, len(self._done(level)), self.chances.get(level), self._ended(level))
+
+
+def _others(chosen: float, levels: Sequence[float]) -> list[float]:
+    """Control levels beside the chosen one: the nearest and the furthest, but with it no more than a grid has."""
+    others = sorted((level for level in levels if level != chosen), key=lambda one: (round(abs(one - chosen), 9), -one))
+    most = min(OTHER_CONTROLS, len(levels) - 1)
+    return others if len(others) <= most else [*others[:1], *others[-1:]][:most]

@@ -1,0 +1,135 @@
+"""Races that train: resumed they decide the same, and what they ended early a grid does again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supertickets.experiments import curves, sweeps
+from supertickets.experiments.executors import InProcess
+from supertickets.experiments.progress import Silent
+from supertickets.experiments.records import Record
+from supertickets.experiments.runs import TicketRun, TuneRun
+from supertickets.experiments.workspace import Workspace
+from tiny_sweeps import assert_same, config_of, run_all
+
+RACE = ("strategy=race", "tickets.levels=[0.25, 0.5, 0.75]", "tickets.control_levels=[0.5]")
+
+
+class Heard(Silent):
+    """Progress that remembers what it was told of totals, runs and events."""
+
+    def __init__(self) -> None:
+        self.totals: list[int] = []
+        self.names: list[str] = []
+        self.lines: list[str] = []
+
+    def plan(self, total_cost: float, total_runs: int) -> None:
+        """How much there is to do."""
+        self.totals.append(total_runs)
+
+    def revise(self, total_cost: float, total_runs: int) -> None:
+        """How much there is to do now."""
+        self.totals.append(total_runs)
+
+    def done(self, name: str, cost: float, line: str) -> None:
+        """One run has finished."""
+        self.names.append(name)
+
+    def say(self, line: str) -> None:
+        """Something worth a line has happened."""
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory: pytest.TempPathFactory, films: Path, tiny_bert_folder: Path) -> tuple[Path, list[Record]]:
+    """A finished race of three levels and two seeds."""
+    folder = tmp_path_factory.mktemp("race") / "out"
+    return folder, run_all(folder, config_of(films, tiny_bert_folder, *RACE))
+
+
+def test_a_race_leaves_the_runs_that_a_grid_leaves(raced: tuple[Path, list[Record]], records: list[Record]) -> None:
+    """Its records have the names and numbers of a grid's on the same data, to the bit."""
+    grid = {record.name: record for record in records}  # of two of the race's three levels
+    shared = [record for record in raced[1] if record.name in grid]
+    assert_same(shared, [grid[record.name] for record in shared])
+    assert len(shared) >= 5 and {"full", "winning"} <= {record.kind for record in shared}
+
+
+@pytest.mark.parametrize("fails_at", [2, 5, 8])
+def test_a_killed_race_goes_on_as_it_would_have(
+    fails_at: int, raced: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after any number of runs, it resumes to the same runs with the same numbers."""
+    folder, records = raced
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    kept = {record.name for record in records[:fails_at]}
+    for path in (copy / "runs").iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path)
+    saved = Workspace.open(folder)
+
+    def put_back(run: Any, place: Path) -> None:
+        shutil.copytree(saved.run_folder(run), place / "runs" / run.name)
+
+    monkeypatch.setattr(sweeps, "_perform_and_save", put_back)
+    heard = Heard()
+    again = sweeps.run_missing(Workspace.open(copy), InProcess(), 1, heard)
+    assert_same(again, records)
+    assert sorted(heard.names) == sorted(record.name for record in records[fails_at:])
+    assert heard.totals[-1] == len(heard.names) and heard.totals == sorted(heard.totals, reverse=True)
+    assert any(line.startswith(f"{fails_at} of ") for line in heard.lines)
+
+
+def test_a_hopeless_run_is_ended_told_and_done_again_by_a_grid(
+    tmp_path: Path, films: Path, tiny_bert_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record says where it was ended; it is in no choice; a grid on the same folder trains it to its end."""
+    monkeypatch.setattr(curves, "is_hopeless", lambda task, rivals, *rest: len(rivals) == 2)
+    short = ("strategy=race", "race.checkpoints=[0.4]", "tickets.levels=[0.25, 0.75]", "tickets.kinds=[winning]")
+    config = config_of(films, tiny_bert_folder, *short, "tickets.control_levels=[0.25]")
+    heard = Heard()
+    folder = tmp_path / "out"
+    records = sweeps.run_missing(Workspace.prepare(folder, config), InProcess(), 1, heard)
+    (ended,) = [record for record in records if record.stopped is not None]
+    whole = next(record for record in records if record.sparsity == 0.25)
+    assert (ended.sparsity, ended.seed) == (0.75, 0) and 0.4 <= (ended.stopped or 0) < 0.6
+    assert ended.cost.trained_examples < 0.7 * whole.cost.trained_examples
+    assert whole.arrays["curve_shares"].tolist() == [0.4] and "curve_shares" not in records[1].arrays
+    assert any("level 0.75 is stopped: its run of the first seed was hopeless" in line for line in heard.lines)
+    run = TicketRun(TuneRun(config, 0), "winning", 0.75)
+    grid = config_of(films, tiny_bert_folder, *short[2:], "tickets.control_levels=[0.25]")
+    said = Heard()
+    grown = sweeps.run_missing(Workspace.prepare(folder, grid), InProcess(), 1, said)
+    assert "computing again: winning 0.75, seed 0: a race ended its training early" in said.lines
+    assert run.name in said.names and all(record.stopped is None for record in grown)
+
+
+def test_the_order_in_which_workers_finish_decides_nothing(
+    raced: tuple[Path, list[Record]], copied_race: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With three workers that take turns otherwise, the same runs are wanted."""
+    folder, records = raced
+    saved, copy = Workspace.open(folder), copied_race()
+
+    def put_back(run: Any, place: Path) -> None:
+        shutil.copytree(saved.run_folder(run), place / "runs" / run.name)
+
+    monkeypatch.setattr(sweeps, "_perform_and_save", put_back)
+    assert_same(sweeps.run_missing(Workspace.open(copy), InProcess(), 3, Silent()), records)
+
+
+@pytest.fixture
+def copied_race(raced: tuple[Path, list[Record]], tmp_path: Path) -> Callable[[], Path]:
+    """Makes a copy of the race's folder without its runs."""
+
+    def copy() -> Path:
+        place = Path(shutil.copytree(raced[0], tmp_path / "copied"))
+        shutil.rmtree(place / "runs")
+        return place
+
+    return copy

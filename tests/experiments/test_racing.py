@@ -1,0 +1,138 @@
+"""A race wants runs batch by batch, decides on records alone, and says which levels it stopped and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from fake_races import LEVELS, TASK, World, config_of
+from supertickets.experiments.plans import plan
+from supertickets.experiments.racing import Schedule, Stop, follow, is_watched, reason, rivals, schedule
+from supertickets.experiments.runs import Run, TicketRun, TuneRun
+
+
+def falling(sparsity: float) -> float:
+    """The less sparse, the better, by two points a level."""
+    return 0.88 - 0.2 * sparsity
+
+
+def cells(runs: Sequence[Run]) -> list[tuple[str, float, int]]:
+    """Kind, level and seed of each run."""
+    return [(run.kind, run.sparsity, run.seed) for run in runs]
+
+
+def test_a_grid_wants_its_plan() -> None:
+    """Every run of the plan at once, whatever is there; there are no finalists and no stops."""
+    config = config_of(strategy="grid")
+    wanted = schedule(config, TASK, ())
+    assert wanted == Schedule(tuple(plan(config)), 42)
+    assert wanted.size == "42"
+
+
+def test_a_race_begins_with_every_tuned_model_and_every_level_once() -> None:
+    """Before any record it wants 3 full models and each level with the first seed, of at most 3 + 21 + 8 runs."""
+    wanted = schedule(config_of("seeds=[2, 0, 1]"), TASK, ())
+    assert cells(wanted.runs[:3]) == [("full", 0.0, 2), ("full", 0.0, 0), ("full", 0.0, 1)]
+    assert cells(wanted.runs[3:]) == [("winning", level, 2) for level in LEVELS]
+    assert (wanted.in_all, wanted.size, wanted.finalists, wanted.stops) == (32, "at most 32", None, ())
+
+
+def test_controls_come_last_and_are_few() -> None:
+    """Random tickets of the chosen level with every seed; losing ones, and both at two other levels, with the first."""
+    race = World(lambda sparsity: 0.80 if sparsity in (0, 0.1) else 0.66).race(config_of())
+    assert race.finalists == (0.1,)
+    assert cells(race.runs[-8:]) == [
+        ("random", 0.1, 0), ("random", 0.1, 1), ("random", 0.1, 2), ("random", 0.2, 0), ("random", 0.6, 0),
+        ("losing", 0.1, 0), ("losing", 0.2, 0), ("losing", 0.6, 0),
+    ]  # fmt: skip
+    assert race.in_all == len(race.runs) == 3 + 7 + 2 + 8
+
+
+@pytest.mark.parametrize(
+    ("control", "kinds", "controls"),
+    [("[0.2, 0.4]", "[winning, random, losing]", 6), ("[0.1]", "[winning, random, losing]", 4),
+     ("[]", "[winning, random, losing]", 0), ("[0.2, 0.4]", "[winning, losing]", 2), ("[0.2]", "[winning]", 0)],
+)  # fmt: skip
+def test_control_levels_are_the_most_there_are(control: str, kinds: str, controls: int) -> None:
+    """Controls have the chosen level and others of `control_levels`, together no more than these; none, no controls."""
+    world = World(lambda sparsity: 0.80 if sparsity in (0, 0.1) else 0.66)
+    race = world.race(config_of(f"tickets.control_levels={control}", f"tickets.kinds={kinds}"))
+    assert len([run for run in race.runs if run.kind in ("random", "losing")]) == controls
+
+
+def test_one_level_and_one_seed_are_run_as_a_grid_would() -> None:
+    """One level runs with all seeds at once; with one seed nothing is left to stop."""
+    one_level = schedule(config_of("tickets.levels=[0.3]"), TASK, ())
+    assert cells(one_level.runs[3:]) == [("winning", 0.3, seed) for seed in (0, 1, 2)]
+    one_seed = World(falling).race(config_of("seeds=[4]"))
+    assert one_seed.finalists == LEVELS and one_seed.stops == () and one_seed.confidence == 1.0
+
+
+def test_a_race_is_a_function_of_its_records() -> None:
+    """From any part of its records it goes on as it would have, and records that it does not want change nothing."""
+    config, world = config_of(), World(falling, world=3, luck=0.01)
+    whole, found, _ = follow(config, TASK, world.find)
+    names = [run.name for run in whole.runs]
+    others = [world.find(run) for run in plan(config)]
+    assert schedule(config, TASK, [*others, *reversed(found.values())]) == whole
+    for lost in (1, 5, 9, 11, 14, len(names) - 1):
+        kept = [record for record in found.values() if record.name != names[lost]]
+        wanted = schedule(config, TASK, kept)
+        assert [run.name for run in wanted.runs] == names[: len(wanted.runs)]
+        assert names[lost] in [run.name for run in wanted.runs]
+        again = follow(config, TASK, lambda run, lost=lost: None if run.name == names[lost] else world.find(run))  # type: ignore[misc]
+        assert again[0] == wanted and [run.name for run in again[2]] == [names[lost]]
+
+
+def test_report_predictions_decide_nothing() -> None:
+    """Other report scores and predictions leave every decision as it was."""
+    from dataclasses import replace
+
+    from supertickets.learning.metrics import Scores
+
+    config, world = config_of(), World(falling, world=5, luck=0.01)
+    whole, found, _ = follow(config, TASK, world.find)
+    blind = [
+        replace(
+            record,
+            report=Scores(0.0, {}, 1),
+            arrays={name: array for name, array in record.arrays.items() if "report" not in name},
+        )
+        for record in found.values()
+    ]
+    assert schedule(config, TASK, blind) == whole
+
+
+def test_stops_say_when_and_why() -> None:
+    """Each stopped level has its seeds and its chance, which is small, and a sentence says so."""
+    race = World(falling).race(config_of())
+    assert {stop.sparsity for stop in race.stops} == set(LEVELS) - set(race.finalists or ())
+    assert all(1 <= stop.seeds < 3 and stop.chance is not None and stop.chance <= 0.1 for stop in race.stops)
+    assert reason(Stop(0.5, 1, 0.031)) == "it ran with 1 seed; the chance that the whole grid would prefer it is 3.1 %"
+    assert reason(Stop(0.5, 2, 0.0)).startswith("it ran with 2 seeds") and reason(Stop(0.5, 2, 0.0)).endswith("<0.1 %")
+    assert reason(Stop(0.5, 0, None, 0.5)).startswith("its run of the first seed was hopeless after 50% of its")
+
+
+def test_watched_runs_are_those_of_the_first_seed() -> None:
+    """With checkpoints the sparser half of the levels waits for the rest, which are its rivals; without, none does."""
+    config = config_of("race.checkpoints=[0.5]")
+    first, second = TuneRun(config, 0), TuneRun(config, 1)
+    early = [TicketRun(first, "winning", level) for level in LEVELS[:4]]
+    assert rivals(TicketRun(first, "winning", 0.6)) == [first, *early]
+    assert all(is_watched(run) and rivals(run) == [] for run in (first, *early))
+    assert not is_watched(second) and not is_watched(TicketRun(first, "random", 0.6))
+    assert rivals(TicketRun(second, "winning", 0.6)) == []
+    assert cells(schedule(config, TASK, ()).runs[3:]) == [("winning", level, 0) for level in LEVELS[:4]]
+    assert not is_watched(TuneRun(config_of(), 0))
+    assert not is_watched(TuneRun(config_of("race.checkpoints=[0.5]", strategy="grid"), 0))
+
+
+def test_a_run_that_was_ended_is_out() -> None:
+    """Its level runs with no other seed, is no finalist, and is told as stopped in training."""
+    config = config_of("race.checkpoints=[0.5]")
+    ended = TicketRun(TuneRun(config, 0), "winning", 0.7)
+    race = World(lambda sparsity: 0.8 + 0.1 * sparsity, special={ended.name: {"stopped": 0.5}}).race(config)
+    assert [run.seed for run in race.runs if run.sparsity == 0.7 and run.kind == "winning"] == [0]
+    assert 0.7 not in (race.finalists or ())
+    assert race.stops[-1] == Stop(0.7, 0, None, 0.5)
