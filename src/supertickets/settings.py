@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from supertickets import yaml_places
-from supertickets.config import BUDGETS, Config, ShareConfig
+from supertickets.config import BUDGETS, Config, ShareConfig, TransferConfig
 from supertickets.conflicts import conflicts
 from supertickets.errors import UserError
 from supertickets.schema import C, Fault, dotted, fields, get, is_dialled, sections, validate
@@ -66,6 +66,18 @@ def load(
 def load_shared(file: Path, overrides: Sequence[str] = ()) -> ShareConfig:
     """The checked settings of one encoder shared by several tasks; raises as `load` does."""
     return _checked([Layer({}), _read_file(file, ShareConfig), *map(_read_override, overrides)], ShareConfig)
+
+
+def load_transfer(
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> TransferConfig:
+    """The checked settings of a transfer to a new task; as `load`, but None in `base` is a value of its own."""
+    layers = [Layer(base or {})]
+    layers += [_read_file(Path(file), TransferConfig)] if file is not None else []
+    return _checked([*layers, Layer(_given(flags or {})), *map(_read_override, overrides)], TransferConfig)
 
 
 def _checked(layers: Sequence[Layer], kind: type[C]) -> C:

@@ -14,7 +14,7 @@ import numpy as np
 from supertickets import seeding, settings, storage
 from supertickets.config import Arm, ShareConfig
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, TASKS
+from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, RUNS, TASKS
 from supertickets.experiments.outcome import choose
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import Record
@@ -22,6 +22,7 @@ from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun, settin
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.masks import Mask
 from supertickets.tickets.structures import Structures
+from supertickets.tickets.ticket import Ticket
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,14 @@ class Gathering:
 
     @cached_property
     def structures(self) -> Structures:
-        """The units of the encoder that all tasks share."""
-        sweep = next(iter(self.sweeps.values()))
-        return sweep.rewind_point(self.config.seeds[0]).structures(sweep.config.units.ffn)
+        """The units of the encoder that all tasks share, read off a kept ticket; raises UserError without it."""
+        name, sweep = next(iter(self.sweeps.items()))
+        run = TicketRun(TuneRun(sweep.config, self.config.seeds[0]), "winning", self.levels[name])
+        return Ticket.load(sweep.ticket_folder(run)).mask.structures
+
+    def run_folder(self, run: SharingRun) -> Path:
+        """Where a run's records lie, a folder for each task."""
+        return self.folder / RUNS / run.name
 
     def mask(self, task: str, arm: Arm, seed: int) -> Mask:
         """What a task keeps in an arm: all, its seed's super ticket, or a random ticket of exactly its size."""

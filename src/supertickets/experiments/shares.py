@@ -57,7 +57,7 @@ def chosen_run(tasks: Gathering, records: Sequence[Record]) -> SharingRun:
 def deliver_shared(folder: Path, run: SharingRun) -> None:
     """Train the chosen run once more (weights are not kept during an experiment) and save its model for all tasks."""
     tasks = Gathering.open(folder)
-    shared, results = lottery.share(run, tasks)
+    shared, results = lottery.share(run.unlogged, tasks)
     about = {
         task: {
             "reading": Reading.of(sweep.config, sweep.task).to_dict(),
