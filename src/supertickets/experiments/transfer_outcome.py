@@ -196,24 +196,22 @@ def sentence(outcome: TransferOutcome) -> str:
 
 
 def _verdict(outcome: TransferOutcome, pair: Pair) -> str:
-    points = [point for point in outcome.points if pair in point.differences]
-    ahead, behind = (sum(pair in getattr(point, side) for point in points) for side in ("wins", "losses"))
-    ours, theirs, of = (
-        NAMES[pair[0]],
-        NAMES[pair[1]],
-        f"of {len(points)} amount{'s' if len(points) > 1 else ''} of data",
-    )
+    ours, theirs = NAMES[pair[0]], NAMES[pair[1]]
+    ahead, behind, of = _tally(outcome, pair)
     if not ahead and not behind:
-        return f"{ours} shows no difference to {theirs} that its interval tells from zero, at {len(points)} {of[5:]}"
-    return f"{ours} is better than {theirs} at {ahead} and worse at {behind} {of} by intervals that exclude zero"
+        return f"{ours} shows no difference to {theirs} that an interval tells from zero"
+    return f"{ours} is better than {theirs} at {ahead} and worse at {behind} of {of} sizes, by intervals without zero"
 
 
 def _counted(outcome: TransferOutcome, pair: Pair) -> str:
+    ahead, behind, of = _tally(outcome, pair)
+    return f"; against {NAMES[pair[1]]} it is better at {ahead} and worse at {behind} of {of}" if of else ""
+
+
+def _tally(outcome: TransferOutcome, pair: Pair) -> tuple[int, int, int]:
+    """At how many points a pair's first side has won and lost, and of how many."""
     points = [point for point in outcome.points if pair in point.differences]
-    if not points:
-        return ""
-    ahead, behind = (sum(pair in getattr(point, side) for point in points) for side in ("wins", "losses"))
-    return f"; than {NAMES[pair[1]]}, better at {ahead} and worse at {behind}"
+    return sum(pair in point.wins for point in points), sum(pair in point.losses for point in points), len(points)
 
 
 def _told(gap: Interval) -> str:
