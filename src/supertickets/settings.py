@@ -97,6 +97,14 @@ def _checked(layers: Sequence[Layer], kind: type[C]) -> C:
     return config
 
 
+def names(file: Path, setting: str) -> bool:
+    """Whether a config's file has a top-level setting, which tells its kind; no file has none."""
+    if not file.is_file():
+        return False
+    placed = yaml_places.parse(file.read_text(encoding="utf-8", errors="replace"), str(file))
+    return isinstance(placed.value, dict) and setting in placed.value
+
+
 def dump(config: Config) -> str:
     """YAML text of every setting, itself a valid input that gives the same Config."""
     return yaml_places.dump(asdict(config))

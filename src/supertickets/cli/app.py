@@ -231,7 +231,7 @@ def show(path: Annotated[Path, typer.Argument(help="The folder of one of these."
 
 @app.command()
 def check(file: ConfigFile, set: Overrides = NO_OVERRIDES) -> None:
-    """Check a config, its data and its encoder, and say what a sweep would do; trains nothing."""
+    """Check a config, its data and its encoder, and say what sweep or share would do; trains nothing."""
     from supertickets.workflows import checking
 
     print(checking.check(file, set))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -119,6 +120,15 @@ def _records(sweep: Workspace, config: ShareConfig) -> list[Record]:
         what = f"this sweep is not finished: {len(missing)} of {len(wanted)} runs are missing"
         raise UserError(what, str(sweep.folder), "run its `find` to the end")
     return [Record.load(sweep.run_folder(run)) for run in wanted]
+
+
+@contextmanager
+def naming(task: str) -> Iterator[None]:
+    """Faults inside the block name the task."""
+    try:
+        yield
+    except UserError as fault:
+        raise UserError(f"task {task}: {fault.what}", fault.where, fault.do) from fault
 
 
 def check_tickets(folder: Path, config: ShareConfig, encoder: str) -> None:

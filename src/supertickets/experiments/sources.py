@@ -9,16 +9,17 @@ from transformers import PreTrainedModel
 from supertickets import storage
 from supertickets.config import Arm, TransferConfig
 from supertickets.data.tasks import KNOWN, normalised
+from supertickets.encoders.loading import quiet
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.delivery import circumstances
 from supertickets.experiments.gathering import Gathering
-from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, MODEL
+from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, MODEL, TASKS
 from supertickets.experiments.plans import START, Starts, trained_arms
 from supertickets.experiments.records import RECORD_FILE
 from supertickets.experiments.runs import SharingRun
 from supertickets.experiments.shares import record_folder, records_of
-from supertickets.experiments.transfer_folder import TransferFolder
+from supertickets.experiments.transfer_folder import TransferFolder, is_transfer
 from supertickets.experiments.workspace import Inputs
 
 TAKEN: tuple[Arm, ...] = ("multitask", "sharing")  # arms of a sharing experiment whose encoders a transfer takes
@@ -26,10 +27,16 @@ TAKEN: tuple[Arm, ...] = ("multitask", "sharing")  # arms of a sharing experimen
 
 def open_source(folder: Path) -> Gathering:
     """The sharing experiment in a folder; raises UserError for any other folder."""
-    other = (folder / DATA_FILE).is_file() or (folder.name == MODEL and (folder.parent / CONFIG_FILE).is_file())
+    other = (folder / DATA_FILE).is_file() and not is_transfer(folder)
+    other |= folder.name == MODEL and (folder.parent / CONFIG_FILE).is_file()
     if other:
         what = "this is not the folder of a sharing experiment"
         raise UserError(what, str(folder), "give the --out folder of share, in which its config.yaml lies")
+    if (folder / TASKS).is_dir() and not (folder / CONFIG_FILE).is_file():
+        what = "this sharing experiment is not finished: its tasks' own sweeps are not done"
+        raise UserError(what, str(folder), "run its `share` to the end")
+    if is_transfer(folder):
+        raise UserError("this is the folder of a transfer", str(folder), "give the --out folder of share")
     return Gathering.open(folder)
 
 
@@ -86,7 +93,7 @@ def keep_encoder(folder: Path, start: str) -> None:
             raise UserError(what, old.name, "delete the runs of the sharing experiment and run it anew")
     encoder = next(iter(shared.models_by_task().values())).base_model
     assert isinstance(encoder, PreTrainedModel)
-    with storage.atomic_folder(place.encoder_folder(start), if_exists="keep") as target:
+    with storage.atomic_folder(place.encoder_folder(start), if_exists="keep") as target, quiet():
         encoder.save_pretrained(target)
         next(iter(tasks.sweeps.values())).tokenizer.save_pretrained(target)
 

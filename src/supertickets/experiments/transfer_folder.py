@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from supertickets import settings, storage, yaml_places
+from supertickets import settings, storage
 from supertickets.config import TransferConfig
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
@@ -61,11 +61,7 @@ class TransferFolder:
 
 def is_transfer(folder: Path) -> bool:
     """Whether the folder's config is that of a transfer, which has shares."""
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        return False
-    plain = yaml_places.parse(path.read_text(encoding="utf-8"), str(path)).value
-    return isinstance(plain, dict) and "shares" in plain
+    return settings.names(folder / CONFIG_FILE, "shares")
 
 
 def check_transfer_owner(folder: Path, config: TransferConfig, origin: Mapping[str, Any], starts: Starts) -> None:

@@ -30,7 +30,7 @@ NAMES: Mapping[TransferArm, str] = {
     "multitask": "the plain multi-task encoder",
     "sharing-full": "the ticket-sharing encoder in full",
     "sharing": "a ticket of the ticket-sharing encoder",
-    "random": "a random ticket of it",
+    "random": "a random ticket of its size",
 }
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
+from supertickets.experiments.executors import completed
 from supertickets.experiments.landing import Landing
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import TransferRun
 from supertickets.experiments.sources import keep_encoder
-from supertickets.experiments.sweeps import result_of
 from supertickets.experiments.transfer_folder import TransferFolder
-
-T = TypeVar("T")
 
 
 def transfer_missing(place: TransferFolder, pool: Executor, progress: Progress) -> list[Record]:
@@ -33,31 +30,13 @@ def transfer_missing(place: TransferFolder, pool: Executor, progress: Progress) 
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
 
-    def kept(start: str) -> None:
+    for start in completed(pool, partial(keep_encoder, place.folder), starts):
         progress.done(start, 1.0, f"shared encoder {start} trained once more, to keep it")
-
-    def finished(run: TransferRun) -> None:
-        progress.done(run.name, 1.0, _line(place, run))
-
-    _all(pool, keep_encoder, place.folder, starts, kept)
     for tickets in (False, True):
-        _all(pool, _transfer_and_save, place.folder, [r for r in missing if (r.whole is not None) == tickets], finished)
+        ready = [run for run in missing if (run.whole is not None) == tickets]
+        for run in completed(pool, partial(_transfer_and_save, place.folder), ready):
+            progress.done(run.name, 1.0, _line(place, run))
     return [Record.load(place.run_folder(run)) for run in runs]
-
-
-def _all(
-    pool: Executor, work: Callable[[Path, T], None], folder: Path, items: Sequence[T], done: Callable[[T], None]
-) -> None:
-    """Work on all items in the pool; the first failure stops it with its error."""
-    futures: dict[Future[None], T] = {}
-    try:
-        futures = {pool.submit(work, folder, item): item for item in items}
-        for future in as_completed(futures):
-            result_of(future)
-            done(futures[future])
-    finally:
-        for future in futures:
-            future.cancel()
 
 
 def _transfer_and_save(folder: Path, run: TransferRun) -> None:

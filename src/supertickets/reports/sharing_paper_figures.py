@@ -40,7 +40,7 @@ def effects(outcome: SharingOutcome) -> Figure | None:
     axes.axvline(0, color=INK, linewidth=0.6, zorder=0)
     axes.axhline(len(columns) - 1.5, color=GRID, linewidth=0.6, zorder=0)
     for index, (pair, label, kind) in enumerate(drawn):
-        look, shift = KINDS[kind], 0.17 * (2 * index - 1)
+        look, shift = KINDS[kind], 0.17 * (2 * index - len(drawn) + 1)
         named = label
         for place, (_, column) in enumerate(columns):
             gap = column.differences.get(pair)

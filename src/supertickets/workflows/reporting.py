@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supertickets import settings, storage, yaml_places
+from supertickets import settings, storage
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, OUTCOME_FILE, SPEED_FILE
@@ -69,11 +69,7 @@ def conclude_and_report_transfer(folder: Path) -> tuple[str, Path]:
 
 def is_sharing(folder: Path) -> bool:
     """Whether the folder's config is that of a sharing experiment, which names tasks."""
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        return False
-    plain = yaml_places.parse(path.read_text(encoding="utf-8"), str(path)).value
-    return isinstance(plain, dict) and "tasks" in plain
+    return settings.names(folder / CONFIG_FILE, "tasks")
 
 
 def _report_sharing(folder: Path) -> tuple[SharingOutcome, Path]:

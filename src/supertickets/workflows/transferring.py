@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supertickets import settings, storage
-from supertickets.config import ShareConfig, TransferConfig
+from supertickets.config import TransferConfig
 from supertickets.errors import UserError
 from supertickets.experiments.progress import Progress, Silent
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from supertickets.experiments.plans import Starts
     from supertickets.experiments.transfer_folder import TransferFolder
     from supertickets.experiments.workspace import Inputs
-
-LEVEL = 0.1  # of the tickets, where nobody says otherwise: phase I in the paper, and the mean of its shared tickets
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,10 @@ def transfer(
     """Fine-tune the encoders that a finished `share` has trained on shares of a new task's training examples.
 
     Beside the pretrained encoder: that of plain multi-task learning, that of ticket sharing, tickets of it
-    that are drawn for the new task, and random ones of their sizes; each with the share's own settings and
-    seeds where nothing else is said. `out` (default runs/<folder's name>-<task>) keeps everything; calling
-    again resumes. Raises UserError for bad input, a task that the encoders were trained on included.
+    that are drawn for the new task, and random ones of their sizes. Where nothing else is said, settings and
+    seeds are those of the sharing experiment, and tickets have the mean level of its tasks' tickets. `out`
+    (default runs/<folder's name>-<task>) keeps everything; calling again resumes. Raises UserError for bad
+    input, a task that the encoders were trained on included.
     """
     from supertickets.experiments.executors import check_workers, default_workers, executor
     from supertickets.experiments.sources import open_source
@@ -64,7 +63,7 @@ def transfer(
     new = {"task": task, "folder": None if data is None else str(data), "train": train, "test": test}
     flags = {"data": {**new, "text": text, "text_pair": text_pair, "label": label}, "source": str(folder)}
     file = None if config is None else Path(config)
-    chosen = settings.load_transfer(file, set, base=_base(source.config), flags=flags)
+    chosen = settings.load_transfer(file, set, base=_base(source), flags=flags)
     if chosen.data.task is None and chosen.data.train is None:
         raise UserError(
             "no new task is named", "transfer", "name one, such as snli with --data, or give --train, --test"
@@ -79,13 +78,17 @@ def transfer(
     return Transfer(sentence, page)
 
 
-def _base(source: ShareConfig) -> dict[str, Any]:
-    """Defaults: the sharing experiment's own settings, one level of tickets, and all training examples."""
+def _base(source: Gathering) -> dict[str, Any]:
+    """Defaults: the sharing experiment's own settings, all training examples, and one level of tickets.
+
+    The level is the mean of those of its tasks' super tickets: stated before anything of the new task is seen.
+    """
+    config, levels = source.config, source.levels.values()
     sections = ("encoder", "units", "training", "scoring", "selection")
-    own: dict[str, Any] = {name: asdict(getattr(source, name)) for name in sections}
-    tickets = {name: getattr(source.tickets, name) for name in ("min_heads", "ranking")}
-    tickets |= {"levels": (LEVEL,), "kinds": ("winning",)}
-    return own | {"seeds": source.seeds, "tickets": tickets, "data": {"train_examples": None}}
+    own: dict[str, Any] = {name: asdict(getattr(config, name)) for name in sections}
+    tickets = {name: getattr(config.tickets, name) for name in ("min_heads", "ranking")}
+    tickets |= {"levels": (round(sum(levels) / len(levels), 2),), "kinds": ("winning",)}
+    return own | {"seeds": config.seeds, "tickets": tickets, "data": {"train_examples": None}}
 
 
 def _read(source: Gathering, config: TransferConfig, home: Path) -> tuple[Inputs, Starts]:
