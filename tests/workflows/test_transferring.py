@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from supertickets import UserError, report, settings, show, transfer
+from supertickets import UserError, export, predict, report, settings, show, transfer
 from supertickets.cli.app import main
 from supertickets.config import TransferConfig
 from supertickets.conflicts import task_config
@@ -27,7 +27,7 @@ from supertickets.experiments.transfer_folder import TransferFolder
 from supertickets.experiments.transfers import transfer_missing
 from supertickets.tickets.ticket import Ticket
 from supertickets.workflows.transferring import Transfer
-from tiny_sweeps import SHORTEST, assert_same, run_all, snapshot, write_films
+from tiny_sweeps import SHORTEST, assert_same, config_of, run_all, snapshot, write_films
 
 SHARES = "shares=[0.01, 0.5]"  # of 48: 4 (two of each class), and 24
 ARMS = ("pretrained", "multitask", "sharing-full", "sharing", "random")
@@ -347,6 +347,17 @@ def test_a_config_file_is_the_third_door(tmp_path: Path) -> None:
     (tmp_path / "kept.yaml").write_text(settings.dump(config), encoding="utf-8")
     assert settings.load_transfer(tmp_path / "kept.yaml") == config
     assert TransferConfig().shares == (0.001, 0.01, 0.1, 1.0) and TransferConfig().arms == ARMS
+
+
+def test_a_transfers_folder_is_for_nothing_else(place: TransferFolder, new: Path, tmp_path: Path) -> None:
+    """predict and export find no model there; find does not write into it, nor into a sharing experiment's."""
+    with pytest.raises(UserError, match="this is the folder of a transfer, which keeps no models"):
+        predict(place.folder, new / "test.csv", out=tmp_path / "p.csv")
+    with pytest.raises(UserError, match="this is the folder of a transfer, which keeps no models"):
+        export(place.folder, out=tmp_path / "e")
+    with pytest.raises(UserError, match="this is not the folder of one task's sweep"):
+        run_all(place.folder, config_of(new, place.config.encoder.name, short=SHORTEST))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

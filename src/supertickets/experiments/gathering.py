@@ -20,6 +20,7 @@ from supertickets.experiments.outcome import choose
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun, settings_of, shared_settings
+from supertickets.experiments.transfer_folder import check_no_transfer
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.masks import Mask
 from supertickets.tickets.structures import Structures
@@ -171,6 +172,7 @@ def check_owner(folder: Path, config: ShareConfig) -> None:
             what = f"this folder holds other files ({', '.join(others[:3])})" if others else "this is no folder"
             raise UserError(what, str(folder), "choose a new or empty --out folder")
         return
+    check_no_transfer(folder)
     if not (folder / TASKS).is_dir() and (folder / DATA_FILE).is_file():
         raise UserError("this is the folder of one task's sweep", str(folder), "choose another --out folder")
     theirs, ours = shared_settings(settings.load_shared(folder / CONFIG_FILE)), shared_settings(config)

@@ -19,7 +19,7 @@ from supertickets.experiments.plans import START, Starts, trained_arms
 from supertickets.experiments.records import RECORD_FILE
 from supertickets.experiments.runs import SharingRun
 from supertickets.experiments.shares import record_folder, records_of
-from supertickets.experiments.transfer_folder import TransferFolder, is_transfer
+from supertickets.experiments.transfer_folder import TransferFolder, check_no_transfer, is_transfer
 from supertickets.experiments.workspace import Inputs
 
 TAKEN: tuple[Arm, ...] = ("multitask", "sharing")  # arms of a sharing experiment whose encoders a transfer takes
@@ -35,8 +35,7 @@ def open_source(folder: Path) -> Gathering:
     if (folder / TASKS).is_dir() and not (folder / CONFIG_FILE).is_file():
         what = "this sharing experiment is not finished: its tasks' own sweeps are not done"
         raise UserError(what, str(folder), "run its `share` to the end")
-    if is_transfer(folder):
-        raise UserError("this is the folder of a transfer", str(folder), "give the --out folder of share")
+    check_no_transfer(folder)
     return Gathering.open(folder)
 
 

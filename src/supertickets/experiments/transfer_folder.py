@@ -64,6 +64,13 @@ def is_transfer(folder: Path) -> bool:
     return settings.names(folder / CONFIG_FILE, "shares")
 
 
+def check_no_transfer(folder: Path) -> None:
+    """Raise UserError for the folder of a transfer, where another one, or a model, is wanted."""
+    if is_transfer(folder):
+        what = "this is the folder of a transfer, which keeps no models"
+        raise UserError(what, str(folder), "give another folder")
+
+
 def check_transfer_owner(folder: Path, config: TransferConfig, origin: Mapping[str, Any], starts: Starts) -> None:
     """Raise UserError where the folder is another transfer's, or data, encoder or sharing experiment have changed."""
     if not (folder / CONFIG_FILE).exists():

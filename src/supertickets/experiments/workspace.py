@@ -222,6 +222,9 @@ def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> Non
     check_not_a_strangers(folder)
     if not (folder / CONFIG_FILE).exists():
         return
+    if settings.names(folder / CONFIG_FILE, "tasks") or settings.names(folder / CONFIG_FILE, "shares"):
+        what = "this is not the folder of one task's sweep"
+        raise UserError(what, str(folder), "choose another --out folder")
     theirs, ours = settings_of(settings.load(folder / CONFIG_FILE)), settings_of(config)
     changed = [
         f"{key} is {theirs.get(key)} there, {value} here" for key, value in ours.items() if theirs.get(key) != value
