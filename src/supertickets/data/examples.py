@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,13 @@ class Loaded:
     notes: list[str]
     sha256: str
 
-    def is_known_as(self, names: Sequence[str], sha256: str) -> bool:
-        """Whether a checksum is that of this data under one of the names."""
-        parts = _contents(self.task, {"train": self.train, "report": self.report})
-        return any(_sha256([name, *parts]) == sha256 for name in names)
+    def is_known_as(self, name: str, sha256: str) -> bool:
+        """Whether a checksum is that of this data under a task's name."""
+        return _sha256([name, *self._contents]) == sha256
+
+    @cached_property
+    def _contents(self) -> list[str]:
+        return _contents(self.task, {"train": self.train, "report": self.report})
 
 
 def load(

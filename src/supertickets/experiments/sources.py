@@ -70,7 +70,7 @@ def check_new_task(tasks: Gathering, inputs: Inputs) -> None:
             what = f"the shared encoders are made of another encoder ({sweep.config.encoder.name})"
             raise UserError(what, f"encoder.name {inputs.config.encoder.name}", "leave encoder.name out")
         both = normalised(task.name) == normalised(sweep.task.name) in KNOWN
-        if both or inputs.loaded.is_known_as((sweep.task.name,), sweep.data["origin"]["data"]):
+        if both or inputs.loaded.is_known_as(sweep.task.name, sweep.data["origin"]["data"]):
             what = f"{task.name} is one of the tasks that the shared encoders were trained on ({name})"
             raise UserError(what, str(tasks.folder), "transfer to a task that they have not seen")
 
