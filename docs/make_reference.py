@@ -13,13 +13,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 import supertickets
+from supertickets import schema
 
 HERE = Path(__file__).resolve().parent
 GROUPS = {
-    "The main job": ("find", "sweep", "share", "report", "show", "check", "init", "export", "predict"),
+    "The main job": ("find", "sweep", "share", "transfer", "report", "show", "check", "init", "export", "predict"),
     "Tickets": ("Mask", "Importance", "Structures", "Ticket"),
     "Encoders": ("load", "structures_of", "RewindPoint", "score", "gate", "prune", "prune_vocabulary"),
-    "Settings and errors": ("Config", "ShareConfig", "UserError"),
+    "Settings and errors": ("Config", "ShareConfig", "TransferConfig", "UserError"),
 }
 HEAD = """# Reference
 
@@ -70,7 +71,17 @@ def settings() -> str:
         for field in dataclasses.fields(value):
             help_text = described[field.name]["description"]
             rows.append(row(f"{section.name}.{field.name}", getattr(value, field.name), help_text))
+    for kind in (supertickets.ShareConfig, supertickets.TransferConfig):
+        rows += own_settings(kind, {field.name for field in dataclasses.fields(supertickets.Config)})
     return "\n".join(rows[:2]) + "\n\n" + "\n".join(rows[3:])
+
+
+def own_settings(kind: Any, shared: set[str]) -> list[str]:
+    """The rows of the settings that `share` or `transfer` has beside those of a sweep."""
+    verb = kind.__name__.removesuffix("Config").lower()
+    found = [one for one in schema.fields(kind()) if one[0][0] not in shared and not dataclasses.is_dataclass(one[1])]
+    rows = [row(".".join(path), value, help_text) for path, value, help_text in found]
+    return ["", f"Of `{verb}`, beside these:", "", "| setting | default | what |", "|---|---|---|", *rows]
 
 
 def row(path: str, default: Any, help_text: str) -> str:

@@ -24,12 +24,15 @@ TORCH = (
     "supertickets.experiments.bench",
     "supertickets.experiments.curves",
     "supertickets.experiments.delivery",
+    "supertickets.experiments.landing",
     "supertickets.experiments.lottery",
     "supertickets.experiments.executors",
     "supertickets.experiments.gathering",
     "supertickets.experiments.shares",
     "supertickets.experiments.sharing_reading",
+    "supertickets.experiments.sources",
     "supertickets.experiments.sweeps",
+    "supertickets.experiments.transfers",
     "supertickets.experiments.workspace",
     "supertickets.testing",
 )
@@ -77,7 +80,8 @@ def test_help_loads_nothing_heavy() -> None:
     code = f"""
 import sys
 from supertickets.cli.app import main
-for words in ([], ["find"], ["sweep"], ["share"], ["report"], ["show"], ["check"], ["init"], ["export"], ["predict"]):
+verbs = "find sweep share transfer report show check init export predict".split()
+for words in ([], *([verb] for verb in verbs)):
     assert main([*words, "--help"]) == 0, words
 print("loaded:", *sorted({{*{HEAVY!r}}} & set(sys.modules)))
 """

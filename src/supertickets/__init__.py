@@ -16,6 +16,7 @@ from wrapt import register_post_import_hook
 if TYPE_CHECKING:
     from supertickets.config import Config as Config
     from supertickets.config import ShareConfig as ShareConfig
+    from supertickets.config import TransferConfig as TransferConfig
     from supertickets.encoders.families import structures_of as structures_of
     from supertickets.encoders.gating import gate as gate
     from supertickets.encoders.loading import load as load
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from supertickets.workflows.sharing import share as share
     from supertickets.workflows.showing import show as show
     from supertickets.workflows.starting import init as init
+    from supertickets.workflows.transferring import transfer as transfer
 
 _HOME = {
     "Config": "config",
@@ -46,6 +48,7 @@ _HOME = {
     "ShareConfig": "config",
     "Structures": "tickets.structures",
     "Ticket": "tickets.ticket",
+    "TransferConfig": "config",
     "UserError": "errors",
     "check": "workflows.checking",
     "export": "workflows.exporting",
@@ -62,6 +65,7 @@ _HOME = {
     "show": "workflows.showing",
     "structures_of": "encoders.families",
     "sweep": "workflows.finding",
+    "transfer": "workflows.transferring",
 }
 
 __all__ = sorted(_HOME)

@@ -23,6 +23,7 @@ FfnUnit = Literal["sublayer", "neuron"]
 Optimiser = Literal["adamw", "adamax"]
 Precision = Literal["auto", "fp32", "bf16"]
 Arm = Literal["multitask", "sharing", "random"]
+TransferArm = Literal["pretrained", "multitask", "sharing-full", "sharing", "random"]
 Mixture = Literal["proportional", "temperature", "annealed", "uniform"]
 Teacher = Literal["none", "full"]
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
@@ -33,6 +34,7 @@ Strategy = Literal["grid", "race"]
 Level = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 def parse_target(text: str) -> tuple[Measure, float]:
@@ -245,6 +247,18 @@ class ShareConfig(Config):
     """Whose turn it is."""
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("multitask", "sharing", "random")
     """What is trained: multitask (full masks: MT-DNN), sharing (each task its ticket), random (as large ones)."""
+
+
+@dataclass(frozen=True, config=type_config)
+class TransferConfig(Config):
+    """The encoders that several tasks have shared, taken to a new task: `data` is the new task's."""
+
+    source: str | None = None
+    """The folder of a finished `share`."""
+    shares: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.001, 0.01, 0.1, 1.0)
+    """Shares of the training examples that models are fine-tuned on, each inside the next larger one."""
+    arms: Annotated[tuple[TransferArm, ...], Field(min_length=1)] = get_args(TransferArm)
+    """What is fine-tuned: the pretrained encoder; the multitask one, the sharing one in full; tickets of the latter."""
 
 
 BUDGETS: dict[Budget, dict[str, Any]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
-from supertickets.config import Config, DataConfig, ShareConfig, SharedTaskConfig, TicketsConfig
+from supertickets.config import Config, DataConfig, ShareConfig, SharedTaskConfig, TicketsConfig, TransferConfig
 from supertickets.schema import Fault, get, suggest
 from supertickets.yaml_places import Loc
 
@@ -28,8 +28,11 @@ def conflicts(config: Config) -> Iterator[Conflict]:
     else:
         yield from _data(config)
         yield from _columns(config)
-    arms: tuple[Loc, ...] = (("arms",),) if isinstance(config, ShareConfig) else ()
-    for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("seeds",), *arms):
+    if isinstance(config, TransferConfig):
+        yield from _transfer(config)
+    lists: tuple[Loc, ...] = (("arms",),) if isinstance(config, ShareConfig | TransferConfig) else ()
+    lists += (("shares",),) if isinstance(config, TransferConfig) else ()
+    for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("seeds",), *lists):
         values = get(config, loc)
         twice = [value for index, value in enumerate(values) if value in values[:index]]
         if twice:
@@ -81,6 +84,15 @@ def _tasks(config: ShareConfig) -> Iterator[Conflict]:
     if config.training.teacher != "none":
         here = ("training", "teacher")
         yield Fault(here, "must be none here: tasks learn from their labels and from each other"), (here,)
+
+
+def _transfer(config: TransferConfig) -> Iterator[Conflict]:
+    """What a transfer has no use for."""
+    if config.training.teacher != "none":
+        here = ("training", "teacher")
+        yield Fault(here, "must be none here: models learn from the new task's labels"), (here,)
+    if config.tickets.target is not None:
+        yield Fault(_TARGET, "is for one task's sweep; give tickets.levels here"), (_TARGET,)
 
 
 def _levels(tickets: TicketsConfig) -> Iterator[Conflict]:

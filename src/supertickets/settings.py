@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from supertickets import yaml_places
-from supertickets.config import BUDGETS, Config, ShareConfig
+from supertickets.config import BUDGETS, Config, ShareConfig, TransferConfig
 from supertickets.conflicts import conflicts
 from supertickets.errors import UserError
 from supertickets.schema import C, Fault, dotted, fields, get, is_dialled, sections, validate
@@ -68,6 +68,18 @@ def load_shared(file: Path, overrides: Sequence[str] = ()) -> ShareConfig:
     return _checked([Layer({}), _read_file(file, ShareConfig), *map(_read_override, overrides)], ShareConfig)
 
 
+def load_transfer(
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> TransferConfig:
+    """The checked settings of a transfer to a new task; as `load`, but None in `base` is a value of its own."""
+    layers = [Layer(base or {})]
+    layers += [_read_file(Path(file), TransferConfig)] if file is not None else []
+    return _checked([*layers, Layer(_given(flags or {})), *map(_read_override, overrides)], TransferConfig)
+
+
 def _checked(layers: Sequence[Layer], kind: type[C]) -> C:
     config, faults = validate(_stack(layers[0].values, _merge([layer.values for layer in layers[1:]])), kind)
     by_hand = {name for name in ("levels", "control_levels") if any(one.sets(("tickets", name)) for one in layers[1:])}
@@ -83,6 +95,14 @@ def _checked(layers: Sequence[Layer], kind: type[C]) -> C:
     if located:
         raise UserError("\n".join(text for _, text in sorted(located)))
     return config
+
+
+def names(file: Path, setting: str) -> bool:
+    """Whether a config's file has a top-level setting, which tells its kind; no file has none."""
+    if not file.is_file():
+        return False
+    placed = yaml_places.parse(file.read_text(encoding="utf-8", errors="replace"), str(file))
+    return isinstance(placed.value, dict) and setting in placed.value
 
 
 def dump(config: Config) -> str:

@@ -48,7 +48,7 @@ def test_there_are_these_verbs() -> None:
     """The verbs of this release, and each of them is a public name."""
     assert (
         set(VERBS)
-        == {"find", "sweep", "share", "report", "show", "check", "init", "export", "predict"}
+        == {"find", "sweep", "share", "transfer", "report", "show", "check", "init", "export", "predict"}
         <= set(supertickets.__all__)
     )
 
@@ -109,7 +109,7 @@ def test_the_other_verbs_hand_on_what_they_got(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """sweep, report, show, check and init call their functions with what was typed and print what these return."""
-    from supertickets.workflows import checking, finding, reporting, sharing, showing, starting
+    from supertickets.workflows import checking, finding, reporting, sharing, showing, starting, transferring
 
     found = SimpleNamespace(sentence="It does.", report="page")
     asked = ("flops=0.7", Path("o"))
@@ -121,6 +121,13 @@ def test_the_other_verbs_hand_on_what_they_got(
             sentence=f"{file} {out} {workers} {list(set)}", report="page"
         ),
     )
+    monkeypatch.setattr(
+        transferring,
+        "transfer",
+        lambda folder, task, data, out, set, **_: SimpleNamespace(
+            sentence=f"{folder} {task} {data} {out} {list(set)}", report="page"
+        ),
+    )
     monkeypatch.setattr(reporting, "report", lambda folder: f"report {folder}")
     monkeypatch.setattr(showing, "show", lambda path: f"show {path}")
     monkeypatch.setattr(checking, "check", lambda file, set: f"check {file} {list(set)}")
@@ -128,6 +135,7 @@ def test_the_other_verbs_hand_on_what_they_got(
     for line, printed in (
         ("sweep c.yaml --target flops=0.7 --out o --workers 1 --set a=1", "It does.\npage\n"),
         ("share c.yaml --out o --workers 1 --set a=1", "c.yaml o 1 ['a=1']\npage\n"),
+        ("transfer f snli --data d --out o --set a=1", "f snli d o ['a=1']\npage\n"),
         ("report f", "report f\n"),
         ("show p", "show p\n"),
         ("check c.yaml --set a=1", "check c.yaml ['a=1']\n"),

@@ -76,7 +76,7 @@ def test_a_ticket_names_its_origin(swept: Workspace, config: Config) -> None:
     run = TicketRun(TuneRun(config, 0), "losing", 0.5)
     bench = Bench(run, swept)
     importance = bench.importance_of(run.tune)
-    ticket = bench.ticket(run, Mask.full(importance.structures), importance)
+    ticket = bench.ticket(run.kind, Mask.full(importance.structures), importance)
     assert (ticket.kind, ticket.sparsity, ticket.seed, ticket.encoder) == ("losing", 0.5, 0, config.encoder.name)
     assert ticket.rewind_sha256 == swept.rewind_point(1).sha256 and "torch" in ticket.provenance["versions"]
 

@@ -71,6 +71,8 @@ def test_every_arm_seed_and_task_has_a_record(finished: tuple[Gathering, list[Re
     assert len(records) == 12
     assert len(lines) == 6
     assert all("mean over 2 tasks" in line for line in lines)
+    trained = {(r.name.rpartition("/")[2], r.cost.trained_examples + r.selection.n) for r in records}
+    assert trained == {("a", 40), ("b", 64)}  # one epoch, in proportion to sizes
 
 
 def test_arms_differ_in_their_masks_only(finished: tuple[Gathering, list[Record], list[str]]) -> None:

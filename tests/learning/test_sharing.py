@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from supertickets.data.mixing import MixedBatches
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.pruning import prune
 from supertickets.errors import UserError
+from supertickets.learning import training
 from supertickets.learning.multitask import EndToEnd, of_one_task, train_shared
 from supertickets.learning.optimisers import OPTIMISERS
 from supertickets.learning.sharing import Guard, SharedModel
@@ -211,3 +213,34 @@ def test_what_does_not_fit_is_refused() -> None:
         train_shared(
             shared, {"a": examples(8)}, tokenizer(), settings(gradient_accumulation=2), SamplingConfig(), seed=0
         )
+
+
+def test_each_tasks_examples_are_counted() -> None:
+    """Two epochs in proportion: each task's examples twice, and both together are the training's."""
+    data = {"a": examples(), "b": examples().select(range(8))}
+    done = train_shared(plain_pair(), data, tokenizer(), settings(), SamplingConfig(), seed=0)
+    assert done.by_task == {"a": 2 * len(examples()), "b": 16}
+    assert done.examples == sum(done.by_task.values())
+
+
+def plain_pair() -> SharedModel:
+    """Two tasks of two classes, both on the whole encoder."""
+    mask = Mask.full(structures_of(build("bert")))
+    return SharedModel({"a": build("bert"), "b": build("bert")}, {"a": mask, "b": mask})
+
+
+def test_losses_of_many_tasks_go_to_a_tracker(tmp_path: Path) -> None:
+    """TensorBoard events land in the log folder."""
+    pytest.importorskip("tensorboard", reason="needs supertickets[tensorboard]")
+    config, data = settings(log_to=("tensorboard",)), {"a": examples(), "b": examples()}
+    train_shared(plain_pair(), data, tokenizer(), config, SamplingConfig(), seed=0, log_folder=tmp_path / "logs")
+    (path,) = (tmp_path / "logs").rglob("events*")
+    assert path.name.startswith("events.out.tfevents")
+
+
+def test_a_tracker_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence, before any training."""
+    monkeypatch.setattr(training, "find_spec", lambda _: None)
+    data = {"a": examples(), "b": examples()}
+    with pytest.raises(UserError, match=r"training.log_to: wandb is not installed"):
+        train_shared(plain_pair(), data, tokenizer(), settings(log_to=("wandb",)), SamplingConfig(), seed=0)

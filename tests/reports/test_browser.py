@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 
 from fake_sharing import experiment
+from fake_transfer import transferred
 from supertickets.experiments.sharing_outcome import conclude_sharing
+from supertickets.experiments.transfer_outcome import conclude_transfer
 from supertickets.reports.findings import Findings, gather
 from supertickets.reports.page import render
 from supertickets.reports.sharing_page import render_sharing
+from supertickets.reports.transfer_page import render_transfer
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = (
@@ -139,4 +142,14 @@ def test_the_page_of_a_sharing_experiment(tmp_path: Path, width: int) -> None:
     assert seen["faults"] == []
     assert set(seen["drawn"]) == {"effects", "overlap"}
     assert seen["drawn"]["effects"] >= 2 * 9
+    assert seen["width"] <= width == seen["window"]
+
+
+@pytest.mark.parametrize("width", [1200, 375])
+def test_the_page_of_a_transfer(tmp_path: Path, width: int) -> None:
+    """The learning curve is drawn, five lines and their marks, the page fits, and no error is logged."""
+    found = transferred()
+    seen = opened(render_transfer(found, conclude_transfer(found, resamples=50)), tmp_path, width)
+    assert seen["faults"] == []
+    assert set(seen["drawn"]) == {"curve"} and seen["drawn"]["curve"] >= 5 * 4
     assert seen["width"] <= width == seen["window"]

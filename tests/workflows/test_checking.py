@@ -9,7 +9,15 @@ import pytest
 from supertickets.cli.app import main
 from supertickets.errors import UserError
 from supertickets.experiments.plans import plan
-from supertickets.workflows.checking import check
+from supertickets.workflows import checking
+from supertickets.workflows.checking import Checked, CheckedSharing
+
+
+def check(*arguments: object) -> Checked:
+    """What check says of one task's config."""
+    checked = checking.check(*arguments)  # type: ignore[arg-type]
+    assert isinstance(checked, Checked)
+    return checked
 
 
 @pytest.fixture
@@ -124,3 +132,24 @@ def test_check_needs_weights_and_tokenizer(
             (folder / path.name).write_bytes(path.read_bytes())
     with pytest.raises(UserError, match=missing):
         check(config, [f"encoder.name={folder}"])
+
+
+def test_check_reads_a_sharing_config(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each task's examples, all sweeps' trainings, and the multi-task runs after them; a fault names its task."""
+    films = f"train: {config.parent}/train.csv, test: {config.parent}/test.csv, text: review, label: stars"
+    head = config.read_text(encoding="utf-8").splitlines()[1:]
+    file = config.parent / "share.yaml"
+    lines = [*head, "arms: [multitask, sharing]", "tasks:", f"  one: {{{films}}}", f"  two: {{{films}}}"]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    checked = checking.check(file, ["tasks.two.train_examples=20"])
+    assert isinstance(checked, CheckedSharing)
+    assert (checked.trainings, checked.runs, checked.given) == (2 * (2 + 2 * (2 + 1 + 1)), 4, {})
+    assert [one.train + one.selection for one in checked.tasks.values()] == [40, 20]
+    assert main(["check", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"{file} is sound\n") and "4 of all tasks together: multitask, sharing" in text
+    with pytest.raises(UserError, match="task two: this is not a sweep's folder"):
+        checking.check(file, [f"tasks.two.ticket={config.parent}"])
+    (config.parent / "test.csv").unlink()
+    with pytest.raises(UserError, match="task one: no such file"):
+        checking.check(file)

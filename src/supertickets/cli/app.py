@@ -18,6 +18,34 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 Budget = Literal["smoke", "laptop", "paper"]
 
+TaskName = Annotated[
+    str | None,
+    typer.Argument(
+        help="A known task (cola, sst2, mrpc, stsb, rte, wnli, qnli, qqp, mnli, snli, scitail), "
+        "or a name for your own data."
+    ),
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder that holds the known task's files, in the layout they are published in.")
+]
+Train = Annotated[
+    str | None,
+    typer.Option(
+        help="Your training examples: a CSV, TSV, JSONL or Parquet file, a dataset folder, "
+        "or a hub dataset as name:split."
+    ),
+]
+Test = Annotated[str | None, typer.Option(help="Your report examples, same formats; never looked at by any choice.")]
+Text = Annotated[str | None, typer.Option(help="Column that holds the text.")]
+TextPair = Annotated[
+    str | None, typer.Option(help="Column that holds the second text, for tasks on pairs of sentences.")
+]
+Label = Annotated[
+    str | None, typer.Option(help="Column that holds the label (words or whole numbers) or the number to predict.")
+]
+AsConfig = Annotated[
+    Path | None, typer.Option(help="A config, such as `supertickets init` writes; options win over it.")
+]
 Out = Annotated[Path | None, typer.Option(help="Folder that keeps everything; the same command on it resumes.")]
 Target = Annotated[
     str | None,
@@ -58,36 +86,14 @@ def verbs(
 
 @app.command()
 def find(
-    task: Annotated[
-        str | None,
-        typer.Argument(
-            help="A known task (cola, sst2, mrpc, stsb, rte, wnli, qnli, qqp, mnli, snli, scitail), "
-            "or a name for your own data."
-        ),
-    ] = None,
+    task: TaskName = None,
     *,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder that holds the known task's files, in the layout they are published in."),
-    ] = None,
-    train: Annotated[
-        str | None,
-        typer.Option(
-            help="Your training examples: a CSV, TSV, JSONL or Parquet file, a dataset folder, "
-            "or a hub dataset as name:split."
-        ),
-    ] = None,
-    test: Annotated[
-        str | None, typer.Option(help="Your report examples, same formats; never looked at by any choice.")
-    ] = None,
-    text: Annotated[str | None, typer.Option(help="Column that holds the text.")] = None,
-    text_pair: Annotated[
-        str | None, typer.Option(help="Column that holds the second text, for tasks on pairs of sentences.")
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(help="Column that holds the label (words or whole numbers) or the number to predict."),
-    ] = None,
+    data: Data = None,
+    train: Train = None,
+    test: Test = None,
+    text: Text = None,
+    text_pair: TextPair = None,
+    label: Label = None,
     encoder: Annotated[str | None, typer.Option(help="A local folder, a hub id, or an alias: minilm, mpnet.")] = None,
     target: Target = None,
     out: Out = None,
@@ -96,9 +102,7 @@ def find(
         typer.Option(help="One dial for levels, seeds, epochs and training size; anything set by hand wins over it."),
     ] = None,
     workers: Workers = None,
-    config: Annotated[
-        Path | None, typer.Option(help="A config, such as `supertickets init` writes; options win over it.")
-    ] = None,
+    config: AsConfig = None,
     set: Overrides = NO_OVERRIDES,
 ) -> None:
     """Find the super ticket of a task: sweep, choose, report. With no task, a demo on embedded data."""
@@ -146,6 +150,33 @@ def share(
 
 
 @app.command()
+def transfer(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished `share`.")],
+    task: TaskName = None,
+    *,
+    data: Data = None,
+    train: Train = None,
+    test: Test = None,
+    text: Text = None,
+    text_pair: TextPair = None,
+    label: Label = None,
+    out: Out = None,
+    workers: Workers = None,
+    config: AsConfig = None,
+    set: Overrides = NO_OVERRIDES,
+) -> None:
+    """Take the encoders that share has trained to a new task, with 0.1 % to 100 % of its training data."""
+    from supertickets.workflows import transferring
+
+    with console.progress() as progress:
+        moved = transferring.transfer(
+            folder, task, data=data, train=train, test=test, text=text, text_pair=text_pair, label=label, out=out,
+            workers=workers, config=config, set=set, progress=progress,
+        )  # fmt: skip
+    print(f"{moved.sentence}\n{moved.report}")
+
+
+@app.command()
 def predict(
     model_dir: Annotated[
         Path, typer.Argument(metavar="DIR", help="What find or share left, an exported folder, or any tuned model's.")
@@ -181,16 +212,18 @@ def predict(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="A sweep's folder, finished or not.")]) -> None:
-    """Write a sweep's report.html anew from its records."""
+def report(
+    folder: Annotated[Path, typer.Argument(help="What find, sweep, share or transfer left, finished or not.")],
+) -> None:
+    """Write report.html, outcome.json and figures anew from the records."""
     from supertickets.workflows import reporting
 
     print(reporting.report(folder))
 
 
 @app.command()
-def show(path: Annotated[Path, typer.Argument(help="The folder of a ticket, a run or a sweep.")]) -> None:
-    """Say what a ticket, a run or a sweep is, what is missing and what it cost."""
+def show(path: Annotated[Path, typer.Argument(help="The folder of one of these.")]) -> None:
+    """Say what a ticket, a run, a sweep, an experiment or a transfer is, what is missing and what it cost."""
     from supertickets.workflows import showing
 
     print(showing.show(path))
@@ -198,7 +231,7 @@ def show(path: Annotated[Path, typer.Argument(help="The folder of a ticket, a ru
 
 @app.command()
 def check(file: ConfigFile, set: Overrides = NO_OVERRIDES) -> None:
-    """Check a config, its data and its encoder, and say what a sweep would do; trains nothing."""
+    """Check a config, its data and its encoder, and say what sweep or share would do; trains nothing."""
     from supertickets.workflows import checking
 
     print(checking.check(file, set))

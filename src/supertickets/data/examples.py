@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ class Loaded:
     notes: list[str]
     sha256: str
 
+    def is_known_as(self, name: str, sha256: str) -> bool:
+        """Whether a checksum is that of this data under a task's name."""
+        return _sha256([name, *self._contents]) == sha256
+
+    @cached_property
+    def _contents(self) -> list[str]:
+        return _contents(self.task, {"train": self.train, "report": self.report})
+
 
 def load(
     task: Task,
@@ -58,7 +67,7 @@ def load(
         for split, table, rows in zip(("train", "report"), (train, report), official or (None, None), strict=True)
     }
     notes = [*_size_notes(sizes), *_overlap(sets["train"], sets["report"], sizes)]
-    return Loaded(task, sets["train"], sets["report"], sizes, notes, _loaded_sha256(task, sets))
+    return Loaded(task, sets["train"], sets["report"], sizes, notes, _sha256([task.name, *_contents(task, sets)]))
 
 
 def content_sha256(examples: Dataset) -> str:
@@ -69,8 +78,11 @@ def content_sha256(examples: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _loaded_sha256(task: Task, sets: dict[str, Dataset]) -> str:
-    parts = [task.name, task.kind, *task.labels, content_sha256(sets["train"]), content_sha256(sets["report"])]
+def _contents(task: Task, sets: dict[str, Dataset]) -> list[str]:
+    return [task.kind, *task.labels, content_sha256(sets["train"]), content_sha256(sets["report"])]
+
+
+def _sha256(parts: list[str]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -75,7 +75,12 @@ class MixedBatches(Sampler[list[int]]):
         self._mixture, self._temperature, self._weights = mixture, temperature, weights
         self._epochs, self._epoch = epochs, 0
         self._generator = torch.Generator().manual_seed(seeding.derive(seed, "task order"))
-        self.drawn = 0  # examples so far
+        self.drawn_of = dict.fromkeys(lengths, 0)  # examples so far
+
+    @property
+    def drawn(self) -> int:
+        """Examples so far, of all tasks."""
+        return sum(self.drawn_of.values())
 
     def __len__(self) -> int:
         """Batches in an epoch, whatever the mixture."""
@@ -88,7 +93,7 @@ class MixedBatches(Sampler[list[int]]):
         for turn in torch.randperm(len(turns), generator=self._generator).tolist():
             task = turns[turn]
             batch = next(self._streams[task])
-            self.drawn += len(batch)
+            self.drawn_of[task] += len(batch)
             yield [self._starts[task] + index for index in batch]
 
     def _parts(self) -> dict[str, float]:

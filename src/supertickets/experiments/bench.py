@@ -13,12 +13,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from supertickets import provenance
+from supertickets.config import Kind
 from supertickets.data import splits
 from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.experiments.curves import curve_arrays, watch_of
 from supertickets.experiments.records import Cost, Record, Size
-from supertickets.experiments.runs import Run, TaskRun, TicketRun, TuneRun, settings_of
+from supertickets.experiments.runs import Run, TaskRun, TransferRun, TuneRun, settings_of
 from supertickets.experiments.workspace import Splits, Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.metrics import score as score_predictions
@@ -45,7 +46,7 @@ class Result:
 class Bench:
     """One run's workplace; it keeps the time of each stage and turns the end state into a Record."""
 
-    def __init__(self, run: Run | TaskRun, sweep: Workspace) -> None:
+    def __init__(self, run: Run | TaskRun | TransferRun, sweep: Workspace) -> None:
         self._run, self._sweep = run, sweep
         self._seconds: dict[str, float] = {}
         self._trained_examples = 0
@@ -74,12 +75,16 @@ class Bench:
         yield
         self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - start
 
+    def credit(self, examples: int) -> None:
+        """Count examples that a training of several tasks has seen of this run's task."""
+        self._trained_examples += examples
+
     def train(self, model: PreTrainedModel, teacher_logits: np.ndarray | None = None) -> None:
         """Fine-tune `model` on the seed's training examples, and on the teacher's outputs for them if there are any.
 
         A run of a race's first seed may be ended on the way, as hopeless; its record then says so.
         """
-        if not isinstance(self._run, TaskRun):
+        if isinstance(self._run, TuneRun | TicketRun):
             self._watch = watch_of(self._run, self._sweep, self.splits.selection)
         with self.timed("training"):
             done = train(
@@ -109,7 +114,7 @@ class Bench:
         for _, batch in EvaluationBatches(examples, collate, SCORING_BATCH, by_length=by_length):
             yield batch
 
-    def importance_of(self, tune: TuneRun) -> Importance:
+    def importance_of(self, tune: TuneRun | TransferRun) -> Importance:
         """The importance that the seed's tuned model left in its record."""
         arrays, config = Record.load(self._sweep.run_folder(tune)).arrays, tune.config
         structures = self.rewind_point.structures(config.units.ffn)
@@ -122,14 +127,14 @@ class Bench:
             return None
         return Record.load(self._sweep.run_folder(tune)).arrays["train_predictions"]
 
-    def ticket(self, run: TicketRun, mask: Mask, importance: Importance) -> Ticket:
+    def ticket(self, kind: Kind, mask: Mask, importance: Importance) -> Ticket:
         """The mask with its rewind point and origin."""
         return Ticket(
             mask=mask,
-            kind=run.kind,
-            sparsity=run.sparsity,
-            seed=run.seed,
-            encoder=run.config.encoder.name,
+            kind=kind,
+            sparsity=self._run.sparsity,
+            seed=self._run.seed,
+            encoder=self._sweep.encoder_name,
             rewind_sha256=self.rewind_point.sha256,
             importance=importance,
             provenance=provenance.collect(),

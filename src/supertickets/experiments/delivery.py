@@ -61,7 +61,7 @@ def deliver(folder: Path, run: TicketRun) -> None:
     sweep = Workspace.open(folder)
     result, recorded = perform(run, sweep), Record.load(sweep.run_folder(run))
     delivered = result.record.report.main
-    alike = result.model.device.type == "cpu" and _circumstances(result.record) == _circumstances(recorded)
+    alike = result.model.device.type == "cpu" and circumstances(result.record) == circumstances(recorded)
     if alike and delivered != recorded.report.main:
         raise UserError(
             f"retraining gave {delivered:.4f}, the record says {recorded.report.main:.4f}",
@@ -91,6 +91,6 @@ def cutting(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, reading:
     return own
 
 
-def _circumstances(record: Record) -> list[object]:
+def circumstances(record: Record) -> list[object]:
     """What equal seeds give equal weights under."""
     return [record.provenance.get(name) for name in ("machine", "versions", "commit", "threads", "device")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +15,16 @@ import numpy as np
 from supertickets import seeding, settings, storage
 from supertickets.config import Arm, ShareConfig
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, TASKS
+from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, RUNS, TASKS
 from supertickets.experiments.outcome import choose
 from supertickets.experiments.racing import follow
 from supertickets.experiments.records import Record
-from supertickets.experiments.runs import Run, SharingRun, TuneRun, settings_of, shared_settings
+from supertickets.experiments.runs import Run, SharingRun, TicketRun, TuneRun, settings_of, shared_settings
+from supertickets.experiments.transfer_folder import check_no_transfer
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.masks import Mask
 from supertickets.tickets.structures import Structures
+from supertickets.tickets.ticket import Ticket
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,14 @@ class Gathering:
 
     @cached_property
     def structures(self) -> Structures:
-        """The units of the encoder that all tasks share."""
-        sweep = next(iter(self.sweeps.values()))
-        return sweep.rewind_point(self.config.seeds[0]).structures(sweep.config.units.ffn)
+        """The units of the encoder that all tasks share, read off a kept ticket; raises UserError without it."""
+        name, sweep = next(iter(self.sweeps.items()))
+        run = TicketRun(TuneRun(sweep.config, self.config.seeds[0]), "winning", self.levels[name])
+        return Ticket.load(sweep.ticket_folder(run)).mask.structures
+
+    def run_folder(self, run: SharingRun) -> Path:
+        """Where a run's records lie, a folder for each task."""
+        return self.folder / RUNS / run.name
 
     def mask(self, task: str, arm: Arm, seed: int) -> Mask:
         """What a task keeps in an arm: all, its seed's super ticket, or a random ticket of exactly its size."""
@@ -126,6 +134,15 @@ def _record(sweep: Workspace, run: Run) -> Record | None:
     return Record.load(folder) if _is_of_winning(run) and (folder / "record.json").is_file() else None
 
 
+@contextmanager
+def naming(task: str) -> Iterator[None]:
+    """Faults inside the block name the task."""
+    try:
+        yield
+    except UserError as fault:
+        raise UserError(f"task {task}: {fault.what}", fault.where, fault.do) from fault
+
+
 def check_tickets(folder: Path, config: ShareConfig, encoder: str) -> None:
     """Raise UserError unless the folder holds a finished sweep for the config: its seeds, units and encoder."""
     sweep = Workspace.open(folder)
@@ -166,6 +183,7 @@ def check_owner(folder: Path, config: ShareConfig) -> None:
             what = f"this folder holds other files ({', '.join(others[:3])})" if others else "this is no folder"
             raise UserError(what, str(folder), "choose a new or empty --out folder")
         return
+    check_no_transfer(folder)
     if not (folder / TASKS).is_dir() and (folder / DATA_FILE).is_file():
         raise UserError("this is the folder of one task's sweep", str(folder), "choose another --out folder")
     theirs, ours = shared_settings(settings.load_shared(folder / CONFIG_FILE)), shared_settings(config)

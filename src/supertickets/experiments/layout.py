@@ -15,4 +15,5 @@ TASKS = "tasks"
 MODEL = "model"
 SHARED_FILE = "shared.json"  # in MODEL; as encoders.shared has it, which loads torch
 CACHE = "cache"
+ENCODERS = "encoders"  # in CACHE, of a transfer
 SUPER_TICKET = "super_ticket"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from transformers import PreTrainedModel
+
 from supertickets import seeding
+from supertickets.config import Kind
 from supertickets.encoders.pruning import prune
 from supertickets.experiments.bench import Bench, Result
 from supertickets.experiments.gathering import Gathering
-from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun
+from supertickets.experiments.landing import Landing
+from supertickets.experiments.runs import SharingRun, TicketRun, TransferRun, TuneRun
 from supertickets.experiments.workspace import Workspace
 from supertickets.learning.multitask import train_shared
 from supertickets.learning.scoring import score
 from supertickets.learning.sharing import SharedModel
+from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask, draw
 
 
@@ -19,17 +24,7 @@ def tune_and_score(run: TuneRun, sweep: Workspace) -> Result:
     bench = Bench(run, sweep)
     model = bench.rewind_point.model()
     bench.train(model)
-    units, scoring = run.config.units, run.config.scoring
-    with bench.timed("scoring"):
-        importance = score(
-            model,
-            bench.scoring_batches(),
-            scorer=scoring.scorer,
-            seed=run.seed,
-            ffn_units=units.ffn,
-            rounds=scoring.rounds,
-            multiple=units.multiple,
-        )
+    importance = _scored(model, bench, run)
     return bench.result(model, Mask.full(importance.structures), importance=importance)
 
 
@@ -37,20 +32,10 @@ def retrain(run: TicketRun, sweep: Workspace) -> Result:
     """Draw a ticket from the tuned model's importance, rewind it to the pretrained weights, train it, evaluate it."""
     bench = Bench(run, sweep)
     importance = bench.importance_of(run.tune)
-    rng = seeding.generator(run.seed, "random ticket")
-    options = run.config.tickets
-    mask = draw(
-        run.kind,
-        importance,
-        run.sparsity,
-        rng=rng,
-        min_heads=options.min_heads,
-        ranking=options.ranking,
-        multiple=run.config.units.multiple,
-    )
+    mask = _drawn(run.kind, importance, run)
     model = prune(bench.rewind_point.model(), mask)
     bench.train(model, teacher_logits=bench.teacher_logits(run.tune))
-    return bench.result(model, mask, ticket=bench.ticket(run, mask, importance))
+    return bench.result(model, mask, ticket=bench.ticket(run.kind, mask, importance))
 
 
 def share(run: SharingRun, tasks: Gathering) -> tuple[SharedModel, dict[str, Result]]:
@@ -59,7 +44,62 @@ def share(run: SharingRun, tasks: Gathering) -> tuple[SharedModel, dict[str, Res
     benches = {task: Bench(run.of(task, tasks.levels[task]), sweep) for task, sweep in tasks.sweeps.items()}
     shared = SharedModel({task: bench.rewind_point.model() for task, bench in benches.items()}, masks)
     examples = {task: bench.splits.train for task, bench in benches.items()}
-    first = next(iter(benches.values()))
+    first, recipe, logs = next(iter(benches.values())), run.config.training, tasks.run_folder(run) / "logs"
     with first.timed("training of all tasks"):
-        train_shared(shared, examples, first.tokenizer, run.config.training, run.config.sampling, seed=run.seed)
+        done = train_shared(
+            shared, examples, first.tokenizer, recipe, run.config.sampling, seed=run.seed, log_folder=logs
+        )
+    for task, bench in benches.items():
+        bench.credit(done.by_task[task])
     return shared, {task: bench.result(shared.single(task), masks[task]) for task, bench in benches.items()}
+
+
+def transfer(run: TransferRun, task: Landing) -> Result:
+    """Fine-tune an encoder on a share of a new task, whole or as a ticket drawn there (paper, domain adaptation).
+
+    A ticket is drawn from the importance that the whole encoder, tuned on the same examples, has left, and
+    rewound to what the tasks have made of the encoder by sharing it: not to the pretrained weights.
+    """
+    bench = Bench(run, task)
+    if run.whole is not None:
+        kind: Kind = "winning" if run.arm == "sharing" else "random"
+        importance = bench.importance_of(run.whole)
+        mask = _drawn(kind, importance, run)
+        model = prune(bench.rewind_point.model(), mask)
+        bench.train(model)
+        return bench.result(model, mask, ticket=bench.ticket(kind, mask, importance))
+    model = bench.rewind_point.model()
+    bench.train(model)
+    scored = _scored(model, bench, run) if run.arm == "sharing-full" else None
+    full = Mask.full(bench.rewind_point.structures(run.config.units.ffn))
+    return bench.result(model, full, importance=scored)
+
+
+def _scored(model: PreTrainedModel, bench: Bench, run: TuneRun | TransferRun) -> Importance:
+    """How much each unit of the tuned model matters to its training examples."""
+    units, scoring = run.config.units, run.config.scoring
+    with bench.timed("scoring"):
+        return score(
+            model,
+            bench.scoring_batches(),
+            scorer=scoring.scorer,
+            seed=run.seed,
+            ffn_units=units.ffn,
+            rounds=scoring.rounds,
+            multiple=units.multiple,
+        )
+
+
+def _drawn(kind: Kind, importance: Importance, run: TicketRun | TransferRun) -> Mask:
+    """The mask of a kind at the run's sparsity; chance is the seed's."""
+    rng, options = seeding.generator(run.seed, "random ticket"), run.config.tickets
+    multiple = run.config.units.multiple
+    return draw(
+        kind,
+        importance,
+        run.sparsity,
+        rng=rng,
+        min_heads=options.min_heads,
+        ranking=options.ranking,
+        multiple=multiple,
+    )

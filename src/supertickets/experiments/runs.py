@@ -1,14 +1,14 @@
-"""TuneRun and TicketRun: what to run, named by its settings. No torch."""
+"""TuneRun, TicketRun, SharingRun, TransferRun: what to run, named by its settings. No torch."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from supertickets.config import Arm, Config, Kind, ShareConfig
+from supertickets.config import Arm, Config, Kind, ShareConfig, TransferArm, TransferConfig
 from supertickets.conflicts import task_config
 
 # What shapes no run's result: the sweep's levels (a target sets one) and kinds, so that it may grow without
@@ -17,6 +17,11 @@ from supertickets.conflicts import task_config
 _SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "tickets.target"}
 _SHAPELESS |= {"strategy", "race.confidence", "race.tolerance", "race.checkpoints"}
 _SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name"}
+_SHAPELESS |= {
+    "source",
+    "shares",
+    "arms",
+}  # of a transfer: a run has its own share and arm, and names what it starts from
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ class SharingRun:
         parts = [shared_settings(self.config), self.origin]
         return f"{self.arm}-s{self.seed}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]}"
 
+    @property
+    def unlogged(self) -> SharingRun:
+        """The same run, to be done once more for its weights: it has been logged already."""
+        return replace(self, config=replace(self.config, training=replace(self.config.training, log_to=())))
+
     def of(self, task: str, sparsity: float) -> TaskRun:
         """One task's part of the run, whose ticket has this sparsity."""
         return TaskRun(self, task, sparsity if self.arm != "multitask" else 0.0)
@@ -107,6 +117,39 @@ class TaskRun:
         return f"{self.sharing.name}/{self.task}"
 
 
+@dataclass(frozen=True)
+class TransferRun:
+    """Fine-tune an encoder on a share of a new task's training examples, whole or as a ticket drawn there.
+
+    `start` names the sharing run that the encoder comes from; empty: it is the pretrained one.
+    """
+
+    config: TransferConfig
+    arm: TransferArm
+    share: float
+    seed: int
+    start: str
+    sparsity: float = 0.0
+
+    @property
+    def kind(self) -> TransferArm:
+        """The arm."""
+        return self.arm
+
+    @property
+    def whole(self) -> TransferRun | None:
+        """For a ticket: the run that tunes and scores the whole encoder it is drawn from; None for a whole encoder."""
+        return None if self.arm not in TICKET_ARMS else replace(self, arm="sharing-full", sparsity=0.0)
+
+    @property
+    def name(self) -> str:
+        """Folder name: arm, level of a ticket, share, seed, and the hash of settings and start."""
+        level = f"-{self.sparsity}" if self.arm in TICKET_ARMS else ""
+        origin = hashlib.sha256(f"{identity(self.config)} {self.start}".encode()).hexdigest()[:8]
+        return f"{self.arm}{level}-x{self.share:g}-s{self.seed}-{origin}"
+
+
+TICKET_ARMS: tuple[TransferArm, ...] = ("sharing", "random")
 Run = TuneRun | TicketRun
 
 

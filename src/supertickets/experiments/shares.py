@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from supertickets.encoders.shared import described, is_whole, save_shared
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
+from supertickets.experiments.executors import completed
 from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.layout import MODEL, RUNS
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import SharingRun
-from supertickets.experiments.sweeps import result_of
 
 
 def share_missing(tasks: Gathering, pool: Executor, progress: Progress) -> list[Record]:
@@ -28,16 +29,8 @@ def share_missing(tasks: Gathering, pool: Executor, progress: Progress) -> list[
     progress.plan(float(len(missing)), len(missing))
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} multi-task runs are there already")
-    futures: dict[Future[None], SharingRun] = {}
-    try:
-        futures = {pool.submit(_share_and_save, run, tasks.folder): run for run in missing}
-        for future in as_completed(futures):
-            result_of(future)
-            run = futures[future]
-            progress.done(run.name, 1.0, _line(run, records_of(tasks, run)))
-    finally:
-        for future in futures:
-            future.cancel()
+    for run in completed(pool, partial(_share_and_save, folder=tasks.folder), missing):
+        progress.done(run.name, 1.0, _line(run, records_of(tasks, run)))
     return [record for run in runs for record in records_of(tasks, run)]
 
 
@@ -57,7 +50,7 @@ def chosen_run(tasks: Gathering, records: Sequence[Record]) -> SharingRun:
 def deliver_shared(folder: Path, run: SharingRun) -> None:
     """Train the chosen run once more (weights are not kept during an experiment) and save its model for all tasks."""
     tasks = Gathering.open(folder)
-    shared, results = lottery.share(run, tasks)
+    shared, results = lottery.share(run.unlogged, tasks)
     about = {
         task: {
             "reading": Reading.of(sweep.config, sweep.task).to_dict(),

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.layout import RUNS
 from supertickets.experiments.records import RECORD_FILE, Record
-from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun
+from supertickets.experiments.runs import SharingRun
 from supertickets.experiments.shares import record_folder, records_of
 from supertickets.experiments.sharing_outcome import Method, Sharing, TaskRuns
-from supertickets.tickets.structures import Structures
-from supertickets.tickets.ticket import Ticket
 
 
 class Recorded(Gathering):
-    """A gathering that knows the encoder's units from the tickets that its tasks' sweeps have kept."""
-
-    @cached_property
-    def structures(self) -> Structures:
-        """The units of the encoder that all tasks share; raises UserError when a ticket is gone or damaged."""
-        name, sweep = next(iter(self.sweeps.items()))
-        run = TicketRun(TuneRun(sweep.config, self.config.seeds[0]), "winning", self.levels[name])
-        return Ticket.load(sweep.ticket_folder(run)).mask.structures
+    """A gathering of which a report reads what is finished."""
 
     def read(self) -> Sharing:
         """The experiment with the records of its finished runs: a run is finished when every task's record is there.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.bench import Result
+from supertickets.experiments.executors import result_of
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.racing import Schedule, follow, reason, rivals
 from supertickets.experiments.records import RECORD_FILE, Record
@@ -74,15 +75,6 @@ def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: 
     finally:
         for future in running:
             future.cancel()
-
-
-def result_of(future: Future[None]) -> None:
-    """Wait for a run; raises its error, and UserError when its worker was killed."""
-    try:
-        future.result()
-    except BrokenExecutor as fault:
-        what = "a worker process was killed, most often for lack of memory"
-        raise UserError(what, "--workers", "run the same command with fewer; what is finished is kept") from fault
 
 
 def _perform_and_save(run: Run, folder: Path) -> None:

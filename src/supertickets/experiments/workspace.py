@@ -25,7 +25,7 @@ from supertickets.encoders.pruning import kept_units
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, RUNS, TARGET_FILE, TICKETS
-from supertickets.experiments.runs import Run, TaskRun, settings_of
+from supertickets.experiments.runs import Run, TaskRun, TransferRun, settings_of
 from supertickets.learning.training import resolved_precision
 from supertickets.tickets.drawing import check_min_heads, check_rounds
 from supertickets.tickets.structures import Structures
@@ -69,7 +69,7 @@ class Inputs:
         loaded = files.read(config.data)
         limits = {"train": config.data.train_examples, "report": config.data.report_examples}
         examples = {split: _cut(getattr(loaded, split), limit, loaded.task) for split, limit in limits.items()}
-        _held_out(examples["train"]["label"], config, loaded.task, config.seeds[0])
+        held_out(examples["train"]["label"], config, loaded.task, config.seeds[0])
         origin = {
             "data": loaded.sha256,
             "encoder": _encoder_sha256(model, tokenizer),
@@ -81,8 +81,8 @@ class Inputs:
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Examples that a seed trains on, chooses by (its own) and reports on."""
-        rest, held_out = _held_out(self.examples["train"]["label"], self.config, self.loaded.task, self.config.seeds[0])
-        return len(rest), len(held_out), len(self.examples["report"])
+        rest, chosen_by = held_out(self.examples["train"]["label"], self.config, self.loaded.task, self.config.seeds[0])
+        return len(rest), len(chosen_by), len(self.examples["report"])
 
     def put(self, folder: Path) -> Workspace:
         """Tokenise once and write what runs need, `config.yaml` last: it makes the folder this config's.
@@ -91,14 +91,17 @@ class Inputs:
         data or an encoder that has changed since.
         """
         _check_owner(folder, self.config, self.origin)
+        self.lay_out(folder, {})
+        return Workspace.open(folder)
+
+    def lay_out(self, folder: Path, more: Mapping[str, Any]) -> None:
+        """Write tokens, facts about the data (and `more` of them) and, last, the config."""
         storage.remove_leftovers(folder)
         for split, examples in self.examples.items():
             tokenise(examples, self.tokenizer, self.max_length, folder / CACHE / split)
         about = {"task": asdict(self.loaded.task), "sizes": self.loaded.sizes, "notes": self.loaded.notes}
-        about |= {"origin": self.origin}
-        storage.write_json(folder / DATA_FILE, about)
+        storage.write_json(folder / DATA_FILE, {**about, "origin": self.origin, **more})
         storage.write_text(folder / CONFIG_FILE, settings.dump(self.config))
-        return Workspace.open(folder)
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,11 @@ class Workspace:
         task = Task.from_dict(storage.read_json(folder / DATA_FILE)["task"])
         return cls(folder, settings.load(folder / CONFIG_FILE), task)
 
+    @property
+    def encoder_name(self) -> str:
+        """The encoder, as tickets name it."""
+        return self.config.encoder.name
+
     @cached_property
     def source(self) -> str:
         """The resolved encoder: a folder or a hub id."""
@@ -143,8 +151,8 @@ class Workspace:
         """The seed's own train and selection examples, and the report examples that all seeds share."""
         train = load_from_disk(str(self.folder / CACHE / "train"))
         report = load_from_disk(str(self.folder / CACHE / "report"))
-        rest, held_out = _held_out(train["labels"], self.config, self.task, seed)
-        return Splits(train.select(rest), train.select(held_out), report)
+        rest, chosen_by = held_out(train["labels"], self.config, self.task, seed)
+        return Splits(train.select(rest), train.select(chosen_by), report)
 
     def rewind_point(self, seed: int) -> RewindPoint:
         """The pretrained encoder with the seed's fresh task head."""
@@ -157,11 +165,11 @@ class Workspace:
         )
         return RewindPoint.of(model)
 
-    def run_folder(self, run: Run | TaskRun) -> Path:
+    def run_folder(self, run: Run | TaskRun | TransferRun) -> Path:
         """Where the run's record lies."""
         return self.folder / RUNS / run.name
 
-    def ticket_folder(self, run: Run) -> Path:
+    def ticket_folder(self, run: Run | TransferRun) -> Path:
         """Where the run's ticket lies."""
         return self.folder / TICKETS / run.name
 
@@ -188,7 +196,7 @@ def _cut(examples: Dataset, limit: int | None, task: Task) -> Dataset:
     return examples.select(splits.subsample(np.asarray(examples["label"]), limit, 0, task.kind == "classification"))
 
 
-def _held_out(labels: Any, config: Config, task: Task, seed: int) -> tuple[splits.Indices, splits.Indices]:
+def held_out(labels: Any, config: Config, task: Task, seed: int) -> tuple[splits.Indices, splits.Indices]:
     """Indices that the seed trains on, and those that it chooses by."""
     size = splits.selection_size(len(labels), len(config.seeds), config.selection, task.classes)
     return splits.split_selection(np.asarray(labels), size, seed, task.kind == "classification")
@@ -214,6 +222,9 @@ def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> Non
     check_not_a_strangers(folder)
     if not (folder / CONFIG_FILE).exists():
         return
+    if settings.names(folder / CONFIG_FILE, "tasks") or settings.names(folder / CONFIG_FILE, "shares"):
+        what = "this is not the folder of one task's sweep"
+        raise UserError(what, str(folder), "choose another --out folder")
     theirs, ours = settings_of(settings.load(folder / CONFIG_FILE)), settings_of(config)
     changed = [
         f"{key} is {theirs.get(key)} there, {value} here" for key, value in ours.items() if theirs.get(key) != value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from supertickets.data.batching import Collator, collator
 from supertickets.data.mixing import MixedBatches
 from supertickets.errors import UserError
 from supertickets.learning.sharing import Guard, SharedModel
-from supertickets.learning.training import TicketTrainer, Trained, arguments, generators_kept, unwrap
+from supertickets.learning.training import TicketTrainer, Trained, arguments, check_trackers, generators_kept, unwrap
 
 Row = dict[str, Any]
 
@@ -32,14 +33,17 @@ def train_shared(
     sampling: SamplingConfig,
     *,
     seed: int,
+    log_folder: Path | None = None,
 ) -> Trained:
     """Fine-tune the shared model in place on the tokenised examples of its tasks.
 
     Each step is of one task and moves nothing outside this task's ticket: no weight, no momentum. The
     order of batches depends on `seed` and the tasks alone, not on the masks, so plain multi-task
-    training and ticket sharing see the same batches. Raises UserError when examples and tasks differ,
+    training and ticket sharing see the same batches. Logs that `config.log_to` asks for go to
+    `log_folder`. Raises UserError when examples and tasks differ, a tracker's package is not installed,
     or gradients are accumulated: an accumulated step would mix tasks.
     """
+    check_trackers(config)
     if set(examples) != set(shared.masks):
         raise UserError(f"examples are for {', '.join(examples)}; tasks are {', '.join(shared.masks)}", "train_shared")
     if config.gradient_accumulation > 1:
@@ -59,7 +63,7 @@ def train_shared(
     with tempfile.TemporaryDirectory() as scratch, generators_kept():
         trainer = SharedTrainer(
             model=shared,
-            args=arguments(config, seed, scratch, None),
+            args=arguments(config, seed, scratch, log_folder),
             train_dataset=EndToEnd(examples),
             data_collator=of_one_task(collator(tokenizer)),
             training_config=config,
@@ -71,7 +75,7 @@ def train_shared(
             outcome = trainer.train()
     unwrap(shared)
     shared.eval()
-    return Trained(outcome.global_step, batches.drawn, outcome.training_loss)
+    return Trained(outcome.global_step, batches.drawn, outcome.training_loss, batches.drawn_of)
 
 
 class SharedTrainer(TicketTrainer):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -32,11 +32,12 @@ from supertickets.learning.watching import Watch, Watcher
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training did: optimiser steps, examples seen, and the mean loss over them."""
+    """What a training did: optimiser steps, examples seen (of each task, where there are several), mean loss."""
 
     steps: int
     examples: int
     loss: float
+    by_task: Mapping[str, int] = field(default_factory=dict)
 
 
 def train(
@@ -60,7 +61,7 @@ def train(
     training; one that it does not end has the same weights as without it. Raises UserError when a tracker's package
     is not installed, or the teacher's rows or classes are not the examples' and the model's.
     """
-    _check_trackers(config)
+    check_trackers(config)
     with tempfile.TemporaryDirectory() as scratch, generators_kept():
         trainer = TicketTrainer(
             model=model,
@@ -140,7 +141,8 @@ def generators_kept() -> Iterator[None]:
         np.random.set_state(numpy)
 
 
-def _check_trackers(config: TrainingConfig) -> None:
+def check_trackers(config: TrainingConfig) -> None:
+    """Raise UserError where a tracker's package is not installed."""
     missing = [name for name in config.log_to if find_spec(name) is None]
     if missing:
         raise UserError(f"{', '.join(missing)} is not installed", "training.log_to", f"pip install {' '.join(missing)}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,20 @@ STYLE: dict[Any, Any] = {
 
 
 def write_figures(sweep_folder: Path, findings: Findings) -> list[Path]:
-    """Write `figures/<name>.svg` for every figure there is something to draw for; returns their paths."""
+    """Write `figures/<name>.svg` for every figure of a sweep there is something to draw for; returns their paths."""
+    return write_svgs(sweep_folder, {name: partial(draw, findings) for name, draw in FIGURES.items()})
+
+
+def write_svgs(folder: Path, draws: Mapping[str, Callable[[], Figure | None]]) -> list[Path]:
+    """Write `figures/<name>.svg` of every function that draws one; returns their paths."""
     written = []
-    for name, draw in FIGURES.items():
+    for name, draw in draws.items():
         with matplotlib.rc_context(STYLE):
-            figure = draw(findings)
+            figure = draw()
             if figure is not None:
                 buffer = io.StringIO()
                 figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-                written.append(sweep_folder / "figures" / f"{name}.svg")
+                written.append(folder / "figures" / f"{name}.svg")
                 storage.write_text(written[-1], buffer.getvalue())
     return written
 

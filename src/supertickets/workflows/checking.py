@@ -1,14 +1,15 @@
-"""check: what a sweep would do, and whether it can; no training."""
+"""check: what a sweep, or a sharing experiment, would do, and whether it can; no training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supertickets import settings
-from supertickets.config import Config
+from supertickets.config import Config, ShareConfig
+from supertickets.conflicts import task_config
 from supertickets.workflows.facts import aligned, listed
 from supertickets.workflows.finding import NEW
 
@@ -67,23 +68,86 @@ class Checked:
         return f"dropped in blocks of {block_size(self.structures, self.config.units.multiple)}"
 
 
-def check(file: Path | str, set: Sequence[str] = ()) -> Checked:
-    """Check a config, the data and the encoder it names, and say what a sweep would do.
+@dataclass(frozen=True)
+class CheckedSharing:
+    """What a sound config of several tasks asks for.
 
-    Raises UserError for anything a sweep would refuse.
+    `tasks` are those that are swept first, `given` the folders of the others' tickets; `trainings` counts the
+    sweeps' full models and tickets, `runs` the multi-task trainings after them.
     """
+
+    file: Path
+    config: ShareConfig
+    tasks: Mapping[str, Checked]
+    given: Mapping[str, str]
+    trainings: int
+    runs: int
+
+    def __str__(self) -> str:
+        config = self.config
+        swept = [
+            (name, f"{one.train} to train on, {one.selection} to choose by, {one.report} to report on; its own sweep")
+            for name, one in self.tasks.items()
+        ]
+        given = [(name, f"tickets of {folder}") for name, folder in self.given.items()]
+        notes = dict.fromkeys(f"{name}: {note}" for name, one in self.tasks.items() for note in one.notes)
+        rows = [
+            *swept,
+            *given,
+            ("encoder", config.encoder.name),
+            ("trainings", f"{self.trainings} in the tasks' sweeps, for seeds {listed(config.seeds)}"),
+            ("then", f"{self.runs} of all tasks together: {listed(config.arms)}"),
+            *(("note", note) for note in notes),
+        ]
+        return aligned(f"{self.file} is sound", rows)
+
+
+def check(file: Path | str, set: Sequence[str] = ()) -> Checked | CheckedSharing:
+    """Check a config, the data and the encoder it names, and say what `sweep`, or `share`, would do.
+
+    Raises UserError for anything these would refuse.
+    """
+    if settings.names(Path(file), "tasks"):
+        return _check_shared(Path(file), settings.load_shared(Path(file), set))
+    return _check_one(Path(file), settings.load(Path(file), set, base=NEW))
+
+
+def _check_shared(file: Path, config: ShareConfig) -> CheckedSharing:
+    from supertickets.experiments.gathering import check_tickets, naming
+    from supertickets.experiments.workspace import encoder_sha256
+
+    given = {name: task.ticket for name, task in config.tasks.items() if task.ticket is not None}
+    encoder = encoder_sha256(config.encoder.name) if given else ""
+    tasks = {}
+    for name in config.tasks:
+        with naming(name):
+            if name in given:
+                check_tickets(Path(given[name]), config, encoder)
+            else:
+                tasks[name] = _check_one(file, task_config(config, name))
+    return CheckedSharing(
+        file=file,
+        config=config,
+        tasks=tasks,
+        given=given,
+        trainings=sum(one.trainings for one in tasks.values()),
+        runs=len(config.arms) * len(config.seeds),
+    )
+
+
+def _check_one(file: Path, config: Config) -> Checked:
     from supertickets.experiments.aiming import aimed, find_target
     from supertickets.experiments.racing import schedule
     from supertickets.experiments.workspace import Inputs
 
-    inputs = Inputs.read(settings.load(Path(file), set, base=NEW))
+    inputs = Inputs.read(config)
     if inputs.config.tickets.target is not None:
         inputs = aimed(inputs, find_target(inputs))
     config = inputs.config
     task, (train, selection, report) = inputs.loaded.task, inputs.sizes
     notes = (task.note, *map(str, inputs.loaded.notes))
     return Checked(
-        file=Path(file),
+        file=file,
         config=config,
         task=task.name,
         labels=task.labels,

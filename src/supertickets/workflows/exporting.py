@@ -21,6 +21,7 @@ from supertickets.experiments.layout import (
 )
 from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import load_all
+from supertickets.experiments.transfer_folder import check_no_transfer
 from supertickets.reports.card import Facts, Sweep, model_card
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
 
@@ -104,6 +105,7 @@ def _model_folder(ticket: Path, task: str | None) -> Path:
         folder = locate(ticket) or ticket
         described_task(folder, task)
         return folder
+    check_no_transfer(ticket)
     if (ticket / CONFIG_FILE).is_file():
         if not (ticket / SUPER_TICKET).is_dir():
             raise UserError("this sweep has no super ticket yet", str(ticket), "run it to its end: it resumes")

@@ -140,10 +140,10 @@ def sweep_task(config: Config, folder: Path, workers: int | None, progress: Prog
     """One task's whole sweep in its folder, from whatever is there already to the delivered ticket and the report."""
     from supertickets.experiments.aiming import aimed
     from supertickets.experiments.delivery import deliver, is_delivered, super_run
-    from supertickets.experiments.executors import check_workers, default_workers, executor
+    from supertickets.experiments.executors import check_workers, default_workers, executor, result_of
     from supertickets.experiments.outcome import choose
     from supertickets.experiments.racing import schedule
-    from supertickets.experiments.sweeps import result_of, run_missing
+    from supertickets.experiments.sweeps import run_missing
     from supertickets.experiments.workspace import Inputs, check_not_a_strangers
     from supertickets.workflows.reporting import conclude_and_report
 

@@ -17,6 +17,7 @@ from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, MODEL, SHARED_FILE, SUPER_TICKET
 from supertickets.experiments.progress import Progress, Silent
 from supertickets.experiments.reading import Reading
+from supertickets.experiments.transfer_folder import check_no_transfer
 from supertickets.workflows.submitting import CsvLines, GlueLines, check_on_the_server, check_same_task
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def _source(path: Path, task: str | None) -> _Source:
         raise UserError("there is no such folder", str(path), "give a sweep's folder or a model's")
     if any((path / one / SHARED_FILE).is_file() for one in (".", MODEL)):
         return _shared_source(path, task)
+    check_no_transfer(path)
     if (path / CONFIG_FILE).is_file():
         if not (path / SUPER_TICKET / "config.json").is_file():
             what = "there is no super ticket yet, and no shared model"

@@ -1,6 +1,6 @@
-"""report: from a sweep's or a sharing experiment's folder, finished or not, to its page and outcome.
+"""report: from the folder of a sweep, a sharing experiment or a transfer, finished or not, to its page and outcome.
 
-Of a sweep it loads no torch.
+Of a sweep or a transfer it loads no torch.
 """
 
 from __future__ import annotations
@@ -8,28 +8,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supertickets import settings, storage, yaml_places
+from supertickets import settings, storage
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, OUTCOME_FILE, SPEED_FILE
 from supertickets.experiments.targets import Achieved
+from supertickets.experiments.transfer_folder import is_transfer
 from supertickets.learning.speed import Speedup
 
 if TYPE_CHECKING:
     from supertickets.experiments.outcome import Outcome
     from supertickets.experiments.sharing_outcome import SharingOutcome
+    from supertickets.experiments.transfer_outcome import TransferOutcome
     from supertickets.reports.findings import Findings
 
 
 def report(folder: Path | str) -> Path:
-    """Write report.html and outcome.json, and a sweep's figures/*.svg, from the records; returns the page's path.
+    """Write report.html, outcome.json and figures/*.svg from the records; returns the page's path.
 
-    The folder is a sweep's or a sharing experiment's. What is not finished gets a page that says what is
-    missing. Raises UserError when the folder is neither, or a record in it is damaged.
+    The folder is a sweep's, a sharing experiment's or a transfer's. What is not finished gets a page that
+    says what is missing. Raises UserError when the folder is none of these, or a record in it is damaged.
     """
     folder = Path(folder)
-    _, page = _report_sharing(folder) if is_sharing(folder) else _report(folder)
-    return page
+    if is_transfer(folder):
+        return _report_transfer(folder)[1]
+    return _report_sharing(folder)[1] if is_sharing(folder) else _report(folder)[1]
 
 
 def conclude_and_report(folder: Path) -> tuple[Outcome, str, Path]:
@@ -56,27 +59,49 @@ def conclude_and_report_sharing(folder: Path) -> tuple[str, Path]:
     return sentence(outcome), page
 
 
+def conclude_and_report_transfer(folder: Path) -> tuple[str, Path]:
+    """As `report`, for a transfer: its one sentence and the page's path; raises UserError while no run is finished."""
+    from supertickets.experiments.transfer_outcome import sentence
+
+    outcome, page = _report_transfer(folder)
+    return sentence(outcome), page
+
+
 def is_sharing(folder: Path) -> bool:
     """Whether the folder's config is that of a sharing experiment, which names tasks."""
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        return False
-    plain = yaml_places.parse(path.read_text(encoding="utf-8"), str(path)).value
-    return isinstance(plain, dict) and "tasks" in plain
+    return settings.names(folder / CONFIG_FILE, "tasks")
 
 
 def _report_sharing(folder: Path) -> tuple[SharingOutcome, Path]:
     from supertickets.experiments.sharing_outcome import conclude_sharing, sentence
     from supertickets.experiments.sharing_reading import read_sharing
     from supertickets.reports.sharing_page import write_sharing_page
+    from supertickets.reports.sharing_paper_figures import write_sharing_figures
 
     sharing = read_sharing(folder)
     outcome = conclude_sharing(sharing)
+    write_sharing_figures(folder, outcome)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if sharing.finished:
         result = outcome.to_dict() | {"sentence": sentence(outcome), "missing": sharing.missing}
         storage.write_json(folder / OUTCOME_FILE, result)
     return outcome, write_sharing_page(folder, sharing, outcome)
+
+
+def _report_transfer(folder: Path) -> tuple[TransferOutcome, Path]:
+    from supertickets.experiments.transfer_folder import TransferFolder
+    from supertickets.experiments.transfer_outcome import conclude_transfer, read_transfer, sentence
+    from supertickets.reports.sharing_paper_figures import write_transfer_figures
+    from supertickets.reports.transfer_page import write_transfer_page
+
+    found = read_transfer(TransferFolder.open(folder))
+    outcome = conclude_transfer(found)
+    write_transfer_figures(folder, outcome)
+    (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
+    if outcome.points:
+        result = outcome.to_dict() | {"sentence": sentence(outcome), "missing": found.missing}
+        storage.write_json(folder / OUTCOME_FILE, result)
+    return outcome, write_transfer_page(folder, found, outcome)
 
 
 def _report(folder: Path) -> tuple[Findings, Path]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from supertickets import settings, storage
 from supertickets.config import ShareConfig
 from supertickets.conflicts import task_config
-from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, MODEL
 from supertickets.experiments.progress import Progress, Silent
 from supertickets.workflows.finding import sweep_task
@@ -37,10 +36,9 @@ def share(
     Tasks without tickets are swept first, each in `<out>/tasks/<task>`. `out` (default runs/<file's
     name>) keeps everything; calling again resumes. Raises UserError for bad input.
     """
-    from supertickets.experiments.executors import check_workers, default_workers, executor
+    from supertickets.experiments.executors import check_workers, default_workers, executor, result_of
     from supertickets.experiments.gathering import Gathering, check_owner, sweep_folder
     from supertickets.experiments.shares import chosen_run, deliver_shared, is_shared_delivered, share_missing
-    from supertickets.experiments.sweeps import result_of
     from supertickets.workflows.reporting import conclude_and_report_sharing
 
     config = settings.load_shared(Path(file), set)
@@ -69,7 +67,7 @@ def share(
 
 def _check_tasks(folder: Path, config: ShareConfig) -> None:
     """Raise UserError, naming the task, for whatever its sweep or its given tickets would fail by later."""
-    from supertickets.experiments.gathering import check_tickets, sweep_folder
+    from supertickets.experiments.gathering import check_tickets, naming, sweep_folder
     from supertickets.experiments.workspace import Inputs, encoder_sha256
 
     encoder = encoder_sha256(config.encoder.name) if any(about.ticket for about in config.tasks.values()) else ""
@@ -77,10 +75,8 @@ def _check_tasks(folder: Path, config: ShareConfig) -> None:
         given, home = about.ticket is not None, sweep_folder(folder, config, task)
         if not given and (home / CONFIG_FILE).is_file():
             continue  # begun already: its sweep compares all that it depends on
-        try:
+        with naming(task):
             if given:
                 check_tickets(home, config, encoder)
             else:
                 Inputs.read(task_config(config, task))
-        except UserError as fault:
-            raise UserError(f"task {task}: {fault.what}", fault.where, fault.do) from fault

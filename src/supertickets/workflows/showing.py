@@ -1,4 +1,4 @@
-"""show: what a ticket, a run, a sweep or a sharing experiment is, what is missing and what it cost."""
+"""show: what a ticket, a run, a sweep, a sharing experiment or a transfer is, what is missing and what it cost."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from supertickets.experiments.layout import (
 from supertickets.experiments.racing import Schedule, follow, reason
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run
+from supertickets.experiments.transfer_folder import TransferFolder, is_transfer
 from supertickets.tickets.structures import FFN_WORDS
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
 from supertickets.workflows.facts import aligned, duration, listed
@@ -38,7 +39,7 @@ from supertickets.workflows.reporting import is_sharing
 class Shown:
     """What lies in a folder: rows of a label and a text, what is missing, and the seconds it took to make."""
 
-    kind: Literal["ticket", "run", "sweep", "experiment"]
+    kind: Literal["ticket", "run", "sweep", "experiment", "transfer"]
     path: Path
     rows: tuple[tuple[str, str], ...]
     missing: tuple[str, ...]
@@ -50,7 +51,7 @@ class Shown:
 
 
 def show(path: Path | str) -> Shown:
-    """Say what lies at `path`: a ticket's, a run's, a sweep's or an experiment's folder, or the file that makes it one.
+    """Say what lies at `path`: the folder of a ticket, run, sweep, experiment or transfer, or its main file.
 
     Raises UserError when it is none of these, or damaged.
     """
@@ -97,7 +98,7 @@ def show_run(folder: Path) -> Shown:
     record = Record.load(folder)
     seconds = _seconds([record])
     ticket = f"{record.kind} ticket at sparsity {record.sparsity:g}"
-    what = {"full": "full model", "multitask": "full model, shared"}.get(record.kind, ticket)
+    what = _WHOLE.get(record.kind, ticket)
     rows = (
         ("what", f"{what}, seed {record.seed}"),
         ("stopped", f"hopeless after {record.stopped:.0%} of its training; not comparable" if record.stopped else ""),
@@ -113,6 +114,8 @@ def show_run(folder: Path) -> Shown:
 
 def show_sweep(folder: Path) -> Shown:
     """A sweep: how many of its runs are done, what is missing, and its result when it has one."""
+    if is_transfer(folder):
+        return show_transfer(folder)
     if is_sharing(folder):
         return show_sharing(folder)
     config = settings.load(folder / CONFIG_FILE)
@@ -160,11 +163,37 @@ def show_sharing(folder: Path) -> Shown:
     return Shown("experiment", folder, rows, tuple(missing), sum(seconds.values(), 0.0))
 
 
+def show_transfer(folder: Path) -> Shown:
+    """A transfer: how many of its runs are done, with how many examples, and its result."""
+    from supertickets.experiments.transfer_outcome import read_transfer
+
+    found = read_transfer(TransferFolder.open(folder))
+    config, records = found.config, [record for group in found.records.values() for record in group]
+    missing = [*found.missing, *([] if (folder / REPORT_FILE).exists() else [REPORT_FILE])]
+    seconds, done = _seconds(records), Counter(record.kind for record in records)
+    outcome = storage.read_json(folder / OUTCOME_FILE) if (folder / OUTCOME_FILE).is_file() else {}
+    rows = (
+        ("what", f"{found.task.name} with what {config.source} has made of {config.encoder.name}"),
+        ("examples", listed([f"{size} ({100 * share:g} %)" for share, size in found.shares.items()])),
+        ("seeds", listed(config.seeds)),
+        ("done", f"{found.finished} of {found.planned} runs: {listed([f'{n} {arm}' for arm, n in done.items()])}"),
+        ("result", str(outcome.get("sentence", ""))),
+        ("cost", _cost(seconds)),
+    )
+    return Shown("transfer", folder, rows, tuple(missing), sum(seconds.values(), 0.0))
+
+
 def _sweep(config: ShareConfig, task: str) -> str:
     """Where a task's tickets were found."""
     return config.tasks[task].ticket or f"{TASKS}/{task}"
 
 
+_WHOLE = {
+    "full": "full model",
+    "multitask": "full model, shared",
+    "pretrained": "full model",
+    "sharing-full": "full model, from ticket sharing",
+}
 _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
 
 

@@ -1,0 +1,67 @@
+"""Run what a transfer still misses; a finished run is never computed again."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from functools import partial
+from pathlib import Path
+
+from supertickets.errors import UserError
+from supertickets.experiments import lottery
+from supertickets.experiments.executors import completed
+from supertickets.experiments.landing import Landing
+from supertickets.experiments.progress import Progress
+from supertickets.experiments.records import RECORD_FILE, Record
+from supertickets.experiments.runs import TransferRun
+from supertickets.experiments.sources import keep_encoder
+from supertickets.experiments.transfer_folder import TransferFolder
+
+
+def transfer_missing(place: TransferFolder, pool: Executor, progress: Progress) -> list[Record]:
+    """Execute every planned run that has no sound record, and return the records of the whole plan.
+
+    First the shared encoders that these runs start from, where the cache lacks them, then whole encoders,
+    then the tickets that are scored on them.
+    """
+    runs = place.runs()
+    missing = [run for run in runs if not _is_sound(place, run, progress)]
+    starts = sorted({run.start for run in missing if run.start and not place.encoder_folder(run.start).is_dir()})
+    progress.plan(float(len(starts) + len(missing)), len(starts) + len(missing))
+    if len(missing) < len(runs):
+        progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
+
+    for start in completed(pool, partial(keep_encoder, place.folder), starts):
+        progress.done(start, 1.0, f"shared encoder {start} trained once more, to keep it")
+    for tickets in (False, True):
+        ready = [run for run in missing if (run.whole is not None) == tickets]
+        for run in completed(pool, partial(_transfer_and_save, place.folder), ready):
+            progress.done(run.name, 1.0, _line(place, run))
+    return [Record.load(place.run_folder(run)) for run in runs]
+
+
+def _transfer_and_save(folder: Path, run: TransferRun) -> None:
+    landing = Landing.of(run, folder)
+    result = lottery.transfer(run, landing)
+    if result.ticket is not None:
+        result.ticket.save(landing.ticket_folder(run))
+    result.record.save(landing.run_folder(run))
+
+
+def _is_sound(place: TransferFolder, run: TransferRun, progress: Progress) -> bool:
+    path = place.run_folder(run) / RECORD_FILE
+    if not path.is_file():
+        return False
+    try:
+        Record.load(path.parent)
+    except UserError as fault:
+        progress.say(f"computing again: {fault.where}: {fault.what}")
+        return False
+    return True
+
+
+def _line(place: TransferFolder, run: TransferRun) -> str:
+    record = Record.load(place.run_folder(run))
+    level = f" {run.sparsity:g}" if run.whole is not None else ""
+    seconds = sum(record.cost.seconds.values())
+    examples = place.shares[run.share]
+    return f"{run.arm}{level}, {examples} examples, seed {run.seed}: {100 * record.report.main:.1f} ({seconds:.0f} s)"
