@@ -19,7 +19,7 @@ from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.experiments.curves import curve_arrays, watch_of
 from supertickets.experiments.records import Cost, Record, Size
-from supertickets.experiments.runs import Run, TaskRun, TransferRun, TuneRun, settings_of
+from supertickets.experiments.runs import Run, TaskRun, TicketRun, TransferRun, TuneRun, settings_of
 from supertickets.experiments.workspace import Splits, Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.metrics import score as score_predictions
