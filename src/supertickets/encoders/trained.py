@@ -37,7 +37,11 @@ def load_trained(name: str | Path, task: str | None = None) -> tuple[PreTrainedM
     try:
         with torch.random.fork_rng(), quiet():
             model, found = AutoModelForSequenceClassification.from_pretrained(
-                source, dtype=torch.float32, output_loading_info=True
+                source,
+                dtype=torch.float32,
+                output_loading_info=True,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
     except (OSError, RuntimeError, SafetensorError) as fault:
         reason = str(fault).strip().splitlines()[0]

@@ -112,7 +112,7 @@ def _records(sweep: Workspace, config: ShareConfig) -> list[Record]:
     if missing:
         what = f"this sweep is not finished: {len(missing)} of {len(wanted)} runs are missing"
         raise UserError(what, str(sweep.folder), "run its `find` to the end")
-    return [Record.load(sweep.run_folder(run)) for run in wanted]
+    return [Record.load(sweep.run_folder(run), run.name) for run in wanted]
 
 
 def check_tickets(folder: Path, config: ShareConfig, encoder: str) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from pathlib import Path
 
+import numpy as np
+
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.bench import Result
@@ -14,14 +16,15 @@ from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
 from supertickets.experiments.workspace import Workspace
+from supertickets.tickets.ticket import Ticket
 
 
 def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progress) -> list[Record]:
     """Execute every planned run that has no record yet, and return the records of the whole plan.
 
-    A ticket's run starts as soon as its seed's tuned model is scored. A damaged record does not count:
-    its run is told and executed again. A failed run stops the sweep with its error; what has finished
-    stays.
+    A ticket's run starts as soon as its seed's tuned model is scored. A damaged record or
+    ticket does not count: its run is told and executed again. A failed run stops the sweep with its error;
+    what has finished stays.
     """
     runs = plan(sweep.config)
     missing = [run for run in runs if not _is_sound(sweep, run, progress)]
@@ -31,7 +34,7 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     for run, record in _execute(sweep, missing, pool, workers):
         line = f"{_title(run)}: {100 * record.report.main:.1f} ({sum(record.cost.seconds.values()):.0f} s)"
         progress.done(run.name, cost(run), line)
-    return [Record.load(sweep.run_folder(run)) for run in runs]
+    return [Record.load(sweep.run_folder(run), run.name) for run in runs]
 
 
 def perform(run: Run, sweep: Workspace) -> Result:
@@ -56,7 +59,7 @@ def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: 
             for future in finished:
                 run = running.pop(future)
                 result_of(future)
-                yield run, Record.load(sweep.run_folder(run))
+                yield run, Record.load(sweep.run_folder(run), run.name)
     finally:
         for future in running:
             future.cancel()
@@ -83,12 +86,25 @@ def _is_sound(sweep: Workspace, run: Run, progress: Progress) -> bool:
     if not _is_done(sweep, run):
         return False
     try:
-        Record.load(sweep.run_folder(run))
+        record = Record.load(sweep.run_folder(run), run.name)
+        if isinstance(run, TicketRun):
+            _check_ticket(sweep.ticket_folder(run), record)
     except UserError as fault:
         progress.say(f"computing again: {fault.where}: {fault.what}")
         (sweep.run_folder(run) / RECORD_FILE).unlink()
         return False
     return True
+
+
+def _check_ticket(folder: Path, record: Record) -> None:
+    """Raise UserError where the run's ticket is damaged or another's; there need not be any."""
+    if not folder.is_dir():
+        return
+    ticket = Ticket.load(folder)
+    masks = ((ticket.mask.heads, record.arrays["heads"]), (ticket.mask.ffn, record.arrays["ffn"]))
+    alike = (ticket.kind, ticket.sparsity, ticket.seed) == (record.kind, record.sparsity, record.seed)
+    if not (alike and all(np.array_equal(*pair) for pair in masks)):
+        raise UserError("this ticket is not its run's", str(folder))
 
 
 def _is_done(sweep: Workspace, run: Run) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -110,7 +110,7 @@ def show_sweep(folder: Path) -> Shown:
     missing = [_title(run) for run in runs if run.name not in records and run.name not in damaged]
     missing += [name for name in (SUPER_TICKET, REPORT_FILE) if not (folder / name).exists()]
     seconds = _seconds(list(records.values()))
-    outcome = storage.read_json(folder / OUTCOME_FILE) if (folder / OUTCOME_FILE).is_file() else {}
+    outcome = _outcome(folder)
     trained = sum(record.cost.trained_examples for record in records.values())
     rows = (
         ("what", _describe(config)),
@@ -131,7 +131,7 @@ def show_sharing(folder: Path) -> Shown:
     records = [record for task in sharing.tasks for arm in arms for record in task.records[arm]]
     missing = [*sharing.missing, *(name for name in (MODEL, REPORT_FILE) if not (folder / name).exists())]
     seconds = _seconds(records)
-    outcome = storage.read_json(folder / OUTCOME_FILE) if (folder / OUTCOME_FILE).is_file() else {}
+    outcome = _outcome(folder)
     each = ", ".join(f"{len(sharing.tasks[0].records[arm])} of {len(config.seeds)} {arm}" for arm in arms)
     names = listed([task.name for task in sharing.tasks])
     tickets = [
@@ -156,6 +156,11 @@ def _sweep(config: ShareConfig, task: str) -> str:
 _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
 
 
+def _outcome(folder: Path) -> dict[str, Any]:
+    path = folder / OUTCOME_FILE
+    return storage.read_sealed(path, "run report again") if path.is_file() else {}
+
+
 def _records(folder: Path, runs: Sequence[Run]) -> tuple[dict[str, Record], dict[str, str]]:
     """By the names of their runs: the records, and what is wrong with the others; one torn file hides no other."""
     records: dict[str, Record] = {}
@@ -164,7 +169,7 @@ def _records(folder: Path, runs: Sequence[Run]) -> tuple[dict[str, Record], dict
         place = folder / "runs" / run.name
         if (place / RECORD_FILE).is_file():
             try:
-                records[run.name] = Record.load(place)
+                records[run.name] = Record.load(place, run.name)
             except UserError as fault:
                 damaged[run.name] = str(fault)
     return records, damaged
