@@ -11,12 +11,12 @@ import pytest
 import supertickets
 from supertickets.encoders import checkpoints
 from supertickets.errors import UserError
-from tiny_sweeps import SHORTEST, write_films
+from tiny_sweeps import TWO_SEEDS, write_films
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_bert_folder: Path) -> Path:
-    """A finished sweep of the shortest kind, with its super ticket and its report; not to be changed."""
+    """A finished sweep of two seeds, with its super ticket and its report; not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
     films = write_films(folder / "films")
     supertickets.find(
@@ -27,7 +27,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_bert_folder: Path) -
         encoder=str(tiny_bert_folder),
         out=folder / "sweep",
         workers=1,
-        set=SHORTEST,
+        set=TWO_SEEDS,
     )
     return folder / "sweep"
 

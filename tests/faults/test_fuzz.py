@@ -25,7 +25,7 @@ from supertickets.encoders.shared import save_shared
 from supertickets.experiments.reading import Reading
 from supertickets.settings import commented, load
 from supertickets.tickets.masks import Mask
-from tiny_sweeps import SHORTEST, write_films
+from tiny_sweeps import TWO_SEEDS, write_films
 from watching import survives
 
 pytestmark = pytest.mark.usefixtures("no_training")
@@ -175,7 +175,7 @@ def commands(kind: str, folder: Path, films: Path, out: Path) -> list[list[str]]
     """What is done with it; the last word of the first ones is the folder that may be written to."""
     texts = [str(films / "test.csv"), "--text", "review", "--out", str(out)]
     tiny = ["--train", f"{films}/train.csv", "--test", f"{films}/test.csv", "--text", "review", "--label", "stars"]
-    one = [word for setting in SHORTEST for word in ("--set", setting)]
+    one = [word for setting in TWO_SEEDS for word in ("--set", setting)]
     if kind == "sweep":
         inner = [folder, folder / "super_ticket", *sorted(folder.glob("tickets/*")), *sorted(folder.glob("runs/*"))]
         return [
