@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from supertickets.cli.app import main
 
+SLOWEST = 20  # seconds of the processor
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # The paths that an event tells of: which of its arguments they are.
 EVENTS = {
@@ -102,7 +104,7 @@ def survives(arguments: Sequence[str], root: Path, out: Sequence[Path] = ()) -> 
     Returns the exit code and what was told on stderr.
     """
     told, printed = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors) for errors in ("backslashreplace", "strict"))
-    before = census(root, out)
+    before, begin = census(root, out), time.process_time()
     with warnings.catch_warnings(), watched(root) as written:
         warnings.simplefilter("ignore")  # a warning is no fault of a command; here pytest makes errors of them
         with contextlib.redirect_stderr(told), contextlib.redirect_stdout(printed):
@@ -112,7 +114,9 @@ def survives(arguments: Sequence[str], root: Path, out: Sequence[Path] = ()) -> 
     said = told.buffer.getvalue().decode()  # type: ignore[attr-defined]
     assert code in (0, 2), f"exit {code}: {said}"
     assert "Traceback" not in said, said
+    assert time.process_time() - begin < SLOWEST, "so small an input may not take so long"
     assert code == 0 or any(line.startswith("error: ") for line in said.splitlines()), said
-    assert strays(written, out) == []
-    assert census(root, out) == before
+    assert not (stray := strays(written, out)), f"written outside: {stray}"
+    changed = {path for path, _ in before.items() ^ census(root, out).items()}
+    assert not changed, f"changed outside: {changed}"
     return code, said

@@ -16,7 +16,8 @@ import yaml
 
 from supertickets.errors import UserError
 
-MOST_BYTES = 2**20  # of a config; ours have some five thousand
+MOST_BYTES = 2**18  # of a config; ours have some five thousand
+DEEPEST = 100  # brackets in brackets; ours have two
 MOST_PARTS = 20_000  # of a document, with what aliases stand for counted each time
 
 Loc = tuple[str | int, ...]
@@ -71,6 +72,8 @@ def parse(text: str, name: str) -> Placed:
 
     So it does for a text that would come to very much more by its aliases or merge keys.
     """
+    if _depth(text) > DEEPEST:  # which takes the parser very long to refuse
+        raise UserError(f"not valid YAML: more than {DEEPEST} brackets in brackets", name)
     loader = None
     try:
         loader = _Loader(text)
@@ -93,6 +96,15 @@ def parse(text: str, name: str) -> Placed:
     if node is not None:
         _walk(node, (), values, keys, faults, set())
     return Placed(value, values, keys, tuple(faults))
+
+
+def _depth(text: str) -> int:
+    """Most brackets that are open at once, those inside quotes included."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{\]}]", text):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _parts(node: yaml.Node, known: dict[int, int]) -> int:

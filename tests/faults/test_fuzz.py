@@ -28,7 +28,7 @@ from supertickets.tickets.masks import Mask
 from tiny_sweeps import TWO_SEEDS, write_films
 from watching import survives
 
-pytestmark = pytest.mark.usefixtures("no_training")
+pytestmark = [pytest.mark.usefixtures("no_training"), pytest.mark.timeout(7200)]
 
 CONFIG: dict[str, Any] = {
     "data": {"train": "train.csv", "test": "test.csv", "text": "review", "label": "stars"},
@@ -277,7 +277,9 @@ def test_command_lines(place: Path, verb: str, words: list[str], flags: list[tup
     given = [*words, *(value for _, value in flags)]
     kept = {path: path.read_bytes() for path in place.iterdir() if path.is_file()}
     survives(
-        [verb, *words, *(part for flag in flags for part in flag)], place, [place / name for name in (*given, "runs")]
+        [verb, *words, *(part for flag in flags for part in flag)],
+        place,
+        [place / name for name in (*given, "runs", "supertickets.yaml")],
     )
     for path in set(place.iterdir()) - set(kept):
         emptied(path)

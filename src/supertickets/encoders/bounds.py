@@ -15,6 +15,7 @@ MOST_WIDTH = 2**24  # of any one size: hidden, feed-forward, vocabulary, positio
 INDEX_FILE = "model.safetensors.index.json"
 MOST_HEADER = 100 * 2**20  # bytes; the limit of safetensors itself
 _LAYERS = ("num_hidden_layers", "n_layers", "num_layers", "num_hidden_groups", "inner_group_num", "encoder_layers")
+_SIZES = ("hidden_size", "dim", "num_attention_heads", "n_heads", "intermediate_size", "hidden_dim", "vocab_size")
 _BUILT_IN = (None, "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3")
 _REMEDY = "save or download the model again"
 
@@ -24,8 +25,10 @@ def check_config(config: Any, source: str) -> None:
     for name, value in config.to_dict().items():
         if isinstance(value, int) and not isinstance(value, bool):
             most = MOST_LAYERS if name in _LAYERS else MOST_WIDTH
-            if abs(value) > most:
-                raise UserError(f"config.json has {name} {value:,}, where at most {most:,} can be", source, _REMEDY)
+            least = 1 if name in (*_LAYERS, *_SIZES) else -most  # some others have -1 for none
+            if not least <= value <= most:
+                what = f"config.json has {name} {value:,}, where only {least:,} to {most:,} can be"
+                raise UserError(what, source, _REMEDY)
     if config._attn_implementation not in _BUILT_IN:
         what = f"its attention is code of the hub ({config._attn_implementation}), which is not run"
         raise UserError(what, source, "leave attn_implementation out of config.json")

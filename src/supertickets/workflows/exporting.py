@@ -124,6 +124,8 @@ def _copy_sentence_modules(source: Path, target: Path) -> None:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     for folder in source.glob("[0-9]*_*"):  # such as 1_Pooling
+        if links := [path for path in (folder, *folder.rglob("*")) if path.is_symlink() and path.is_dir()]:
+            raise UserError("a link to another folder, which is not copied", str(links[0]), "put the folder there")
         shutil.copytree(folder, target / folder.name)
 
 
