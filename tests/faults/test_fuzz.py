@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from supertickets.experiments.reading import Reading
 from supertickets.settings import commented, load
 from supertickets.tickets.masks import Mask
 from tiny_sweeps import TWO_SEEDS, write_films
-from watching import survives
+from watching import COUNTED, survives
 
 pytestmark = [pytest.mark.usefixtures("no_training"), pytest.mark.timeout(7200)]
 
@@ -54,6 +54,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_films(root)
     (root / "mine.txt").write_text("mine")
     return root
+
+
+@pytest.fixture(autouse=True)
+def counted(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Note how many cases a test has run."""
+    before = COUNTED["cases"]
+    yield
+    record_property("cases", COUNTED["cases"] - before)
 
 
 def emptied(*paths: Path) -> None:
