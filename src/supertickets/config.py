@@ -30,7 +30,7 @@ Measure = Literal["params", "flops", "latency"]
 TaskKind = Literal["auto", "classification", "regression"]
 
 Level = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 

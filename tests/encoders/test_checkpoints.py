@@ -81,6 +81,23 @@ def test_mpnet_is_put_together_once(mpnet_packages: dict[str, bytes], monkeypatc
     assert (Path(first) / "model.safetensors").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("damage", ["flipped", "emptied", "gone", "list torn", "list gone"])
+def test_a_damaged_mpnet_is_put_together_again(
+    damage: str, mpnet_packages: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process finds damaged in the cache is made anew, byte for byte."""
+    folder = Path(resolve("mpnet"))
+    file = folder / ("assembled.json" if damage.startswith("list") else "model.safetensors")
+    if damage.endswith("gone"):
+        file.unlink()
+    else:
+        body = file.read_bytes()
+        file.write_bytes({"flipped": bytes([body[0] ^ 1]) + body[1:], "emptied": b""}.get(damage, body[:-9]))
+    monkeypatch.setattr(checkpoints, "_SOUND", set())
+    assert Path(resolve("mpnet")) == folder
+    assert (folder / "model.safetensors").read_bytes() == mpnet_packages["model.safetensors"]
+
+
 def test_a_torn_piece_leaves_no_encoder(mpnet_packages: dict[str, bytes], tmp_path: Path) -> None:
     """When the pieces are no zip file, the cache stays empty, so that a later try starts anew."""
     piece = next((tmp_path / "packages" / MPNET_PARTS[4] / "input").iterdir())

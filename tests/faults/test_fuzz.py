@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broken_inputs import CASES, PROFILE, WORDS, as_json, broken_bytes, broken_lines, broken_tree
-from small_models import build
+from supertickets import load as load_model
 from supertickets import storage
 from supertickets.data.tasks import Task
 from supertickets.encoders.checkpoints import load_tokenizer
@@ -171,7 +171,7 @@ def test_data(place: Path, finished: Path, given: tuple[str, bytes], role: str, 
 def folders(finished: Path, tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What a stranger may send: a sweep with its super ticket, a shared model, an encoder."""
     shared = tmp_path_factory.mktemp("shared") / "shared"
-    models = {name: build("bert") for name in ("one", "two")}
+    models = {name: load_model(tiny_bert_folder)[0] for name in ("one", "two")}
     masks = {name: Mask.full(structures_of(model)) for name, model in models.items()}
     task = Task("one", "classification", ("no", "yes"), ("accuracy",))
     about = {name: {"reading": Reading(task, False, "review", None, 32).to_dict()} for name in models}

@@ -113,6 +113,14 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def check_vocabulary(model: Any, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
+    """Raise UserError where the tokenizer gives tokens that the model has no embedding of."""
+    rows, most = int(model.get_input_embeddings().weight.shape[0]), max(tokenizer.get_vocab().values(), default=0)
+    if most >= rows:
+        what = f"its tokenizer has token {most}, and the model has embeddings of {rows} tokens"
+        raise UserError(what, source, "put the model's own tokenizer there")
+
+
 def check_unchanged(source: str) -> None:
     """Raise UserError where a file of an exported folder is not the one that was exported."""
     from supertickets.encoders import modeling_supertickets as own

@@ -20,7 +20,7 @@ from transformers import (
 from transformers.utils import logging
 
 from supertickets import seeding
-from supertickets.encoders.checkpoints import check_unchanged, config_of, load_tokenizer, resolve
+from supertickets.encoders.checkpoints import check_unchanged, check_vocabulary, config_of, load_tokenizer, resolve
 from supertickets.encoders.families import PRUNED_KEY, head_in
 from supertickets.encoders.modeling_supertickets import HEADS, ChangedFileError
 from supertickets.encoders.shared import load_task, locate
@@ -54,6 +54,7 @@ def load(
         model, tokenizer = load_task(shared or Path(name), task)
     else:
         model, tokenizer = _of_one_task(resolve(str(name)), classes, labels, seed)
+    check_vocabulary(model, tokenizer, str(name))
     for module in head_modules(model):
         if isinstance(module, nn.Dropout):
             module.p = head_dropout
