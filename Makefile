@@ -8,15 +8,16 @@ ONE_THREAD := OMP_NUM_THREADS=1
 # The fast tests in a process per core, each with one thread; more than four gain little and hold a torch each.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo test lint docs bench wheel slow mpnet clean
+.PHONY: help setup demo test lint docs bench wheel slow faults mpnet clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup   install into $(VENV), with the versions in constraints.txt"
 	@echo "make demo    find the super ticket of the embedded task; writes demo/report.html"
 	@echo "make test    lint and the fast tests"
-	@echo "make lint    ruff, mypy --strict, import-linter"
+	@echo "make lint    ruff, mypy --strict, import-linter, pip-audit (where its service can be reached)"
 	@echo "make slow    the slow tests"
+	@echo "make faults  killed sweeps, full disks, damaged files and 2000 generated bad inputs"
 	@echo "make docs    write docs/reference.md and tests/public_api.txt anew, and check the docs"
 	@echo "make bench   every benchmark, in one table with its goals"
 	@echo "make wheel   build the wheel and test it in a clean environment"
@@ -55,9 +56,14 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tests/audit.py
 
 slow: setup
 	$(ONE_THREAD) $(BIN)/pytest -m slow
+
+# SUPERTICKETS_KILLS=30 and SUPERTICKETS_FUZZ=2000 say how many.
+faults: setup
+	SUPERTICKETS_FUZZ=$${SUPERTICKETS_FUZZ:-2000} $(ONE_THREAD) $(BIN)/pytest tests/faults -m "slow or not slow"
 
 docs: setup
 	$(BIN)/python docs/make_reference.py
@@ -73,7 +79,7 @@ wheel: setup
 	$(PYTHON) -m venv build/wheel/venv
 	PIP_DISABLE_PIP_VERSION_CHECK=1 build/wheel/venv/bin/pip install -qq --root-user-action=ignore -c constraints.txt \
 		"supertickets[demo,dev] @ file://$$(ls $(CURDIR)/build/wheel/*.whl)"
-	cp -r $(wildcard tests docs configs examples results *.md pyproject.toml CITATION.cff) build/wheel/tree
+	cp -r $(wildcard tests docs configs examples results *.md pyproject.toml constraints.txt CITATION.cff) build/wheel/tree
 	cd build/wheel/tree && $(ONE_THREAD) ../venv/bin/pytest $(PARALLEL)
 
 clean:

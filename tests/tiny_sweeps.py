@@ -27,6 +27,7 @@ SHORT = (
 )
 # One tuned model and one ticket: the least that a result can be concluded from.
 SHORTEST = (*SHORT[:3], "tickets.levels=[0.5]", "tickets.kinds=[winning]", "seeds=[0]")
+TWO_SEEDS = (*SHORTEST[:-1], "seeds=[0, 1]")
 
 
 def write_films(folder: Path, *, train: int = 40, report: int = 12) -> Path:

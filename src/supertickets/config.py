@@ -32,7 +32,7 @@ TaskKind = Literal["auto", "classification", "regression"]
 Strategy = Literal["grid", "race"]
 
 Level = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(gt=0, le=1)]
 

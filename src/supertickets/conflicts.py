@@ -10,6 +10,7 @@ from supertickets.schema import Fault, get, suggest
 from supertickets.yaml_places import Loc
 
 KNOWN_TASKS = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "qnli", "qqp", "mnli", "snli", "scitail")
+LONGEST_NAME = 100  # bytes of a task's name; folders' names hold 255 with what is added to them
 EMBEDDED_TASK = "movie-reviews"
 
 Conflict = tuple[Fault, tuple[Loc, ...]]
@@ -67,6 +68,9 @@ def _tasks(config: ShareConfig) -> Iterator[Conflict]:
     if not config.tasks:
         yield Fault(("tasks",), "must name at least one task, such as `rte: {}`"), (("tasks",),)
     for name in config.tasks:
+        if odd := _as_name(name):
+            yield Fault(("tasks", name), odd), (("tasks",),)
+            continue
         one, here = task_config(config, name), ("tasks", name)
         if config.tasks[name].ticket is not None:
             continue  # its sweep has the data
@@ -93,6 +97,15 @@ def _transfer(config: TransferConfig) -> Iterator[Conflict]:
         yield Fault(here, "must be none here: models learn from the new task's labels"), (here,)
     if config.tickets.target is not None:
         yield Fault(_TARGET, "is for one task's sweep; give tickets.levels here"), (_TARGET,)
+
+
+def _as_name(name: str) -> str:
+    """What is wrong with a task's name, which names a folder, too; empty where nothing is."""
+    if name.strip(". ") != name or not name or any(char in "/\\\0" or not char.isprintable() for char in name):
+        return "a task's name is a folder's, too: no slash, no dot or space at an end, nothing that cannot be printed"
+    return (
+        "" if len(name.encode(errors="replace")) <= LONGEST_NAME else f"a task's name has {LONGEST_NAME} bytes at most"
+    )
 
 
 def _levels(tickets: TicketsConfig) -> Iterator[Conflict]:
@@ -135,6 +148,11 @@ def _columns(config: Config) -> Iterator[Conflict]:
 def _data(config: Config) -> Iterator[Conflict]:
     """A known task and its folder, or your own train and test, or the embedded task (also when nothing is said)."""
     task, folder, train, test = (get(config, loc) for loc in _DATA)
+    for loc in (*_DATA, ("encoder", "name")):
+        if "\0" in (get(config, loc) or ""):
+            yield Fault(loc, "holds a NUL character, which no path and no name has"), (loc,)
+    if task is not None and (odd := _as_name(task)):
+        yield Fault(_TASK, odd), (_TASK,)
     known = task is not None and "".join(filter(str.isalnum, task.lower())) in KNOWN_TASKS
     if train is not None or test is not None:
         if folder is not None:

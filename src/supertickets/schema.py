@@ -92,6 +92,8 @@ def validate(values: Mapping[str, Any], kind: type[C]) -> tuple[C, list[Fault]]:
     except ValidationError as errors:
         faults = [_fault(error, kind) for error in errors.errors(include_url=False) if not _follows(error)]
     sound = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+    if any(not fault.loc for fault in faults):  # not one setting but the whole: too deep, or text that is no text
+        return kind(), faults
     for fault in faults:
         section, *rest = map(str, fault.setting)
         (sound.get(section, {}) if rest else sound).pop(rest[0] if rest else section, None)

@@ -132,6 +132,8 @@ def commented(config: Config) -> str:
 def _read_file(file: Path, kind: type[Config]) -> Layer:
     name = str(file)
     try:
+        if file.stat().st_size > yaml_places.MOST_BYTES:
+            raise UserError(f"too large for a config: {file.stat().st_size:,} bytes", name)
         text = file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError("no such file", name, "`supertickets init` writes a config to start from") from None

@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ from supertickets.errors import UserError
 PARTIAL = ".partial"
 LOCK_FILE = ".lock"
 HOLDER_FILE = ".lock.json"
+SEAL = "seal"
+MOST_JSON = 64 * 2**20  # bytes; no file of ours comes near
 
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
@@ -52,14 +54,40 @@ def plain(obj: Any) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises UserError when the file is missing, torn or holds anything else."""
+    """Read a JSON object; raises UserError when the file is missing, torn, too large or holds anything else."""
     try:
-        obj = json.loads(_read_bytes(path))
-    except ValueError as fault:  # covers bad UTF-8, too
+        obj = json.loads(_read_bytes(path, MOST_JSON))
+    except (ValueError, RecursionError) as fault:  # covers bad UTF-8, too
         raise UserError(f"torn or not JSON ({fault})", str(path)) from fault
     if not isinstance(obj, dict):
         raise UserError(f"expected a JSON object, found a {type(obj).__name__}", str(path))
     return obj
+
+
+def checksum(body: Mapping[str, Any]) -> str:
+    """SHA-256 in hex of what a reader of the JSON finds: tuples are lists there, keys text, and numbers plain."""
+    found = json.loads(json.dumps(body, default=_plain))
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def write_sealed(path: Path, body: Mapping[str, Any]) -> None:
+    """As `write_json`, with a checksum of the object in it, under `seal`."""
+    write_json(path, {**body, SEAL: checksum(body)})
+
+
+def read_sealed(path: Path, remedy: str = "") -> dict[str, Any]:
+    """As `read_json`, without the seal; raises UserError when the object is not the one that was sealed.
+
+    A file of before there were seals has none, and is read as it is.
+    """
+    body = read_json(path)
+    # A seal whose name was damaged is one, too: nothing else equals the checksum of all the rest.
+    for name, value in body.items():
+        if name == SEAL or (isinstance(value, str) and len(value) == 64):
+            rest = {key: kept for key, kept in body.items() if key != name}
+            if (checksum(rest) == value) != (name == SEAL):
+                raise UserError("damaged: its content is not that of its checksum", str(path), remedy)
+    return {key: value for key, value in body.items() if key != SEAL}
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
@@ -69,14 +97,18 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def read_arrays(path: Path, sha256: str | None = None) -> dict[str, np.ndarray]:
-    """Read named arrays, read-only; raises UserError when missing, torn, or when `sha256` is given and differs."""
-    body = _read_bytes(path)
+def read_arrays(path: Path, sha256: str | None = None, most: int | None = None) -> dict[str, np.ndarray]:
+    """Read named arrays, read-only.
+
+    Raises UserError when the file is missing, torn, or larger than `most` bytes, and when `sha256` is
+    given and differs.
+    """
+    body = _read_bytes(path, most)
     if sha256 is not None and (found := hashlib.sha256(body).hexdigest()) != sha256:
         raise UserError(f"damaged: its checksum is {found[:12]}…, recorded was {sha256[:12]}…", str(path))
     try:
         arrays = load_safetensors(body)
-    except (SafetensorError, ValueError, KeyError) as fault:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as fault:
         raise UserError(f"torn or not safetensors ({fault})", str(path)) from fault
     for array in arrays.values():
         array.setflags(write=False)
@@ -90,6 +122,12 @@ def sha256_file(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as fault:
         raise _unreadable(path, fault) from fault
+
+
+def sha256_tree(folder: Path, without: Collection[str] = ()) -> dict[str, str]:
+    """The checksum of every file below a folder, by its path in it, but for those named."""
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {name: sha256_file(folder / name) for name in files if name not in without}
 
 
 @contextmanager
@@ -180,9 +218,14 @@ def _write_bytes(path: Path, body: bytes) -> None:
         stream.write(body)
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, most: int | None = None) -> bytes:
+    """What a file holds; a larger one than `most` is refused before any of it is read."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if most is not None and size > most:
+                raise UserError(f"too large: {size:,} bytes, where at most {most:,} can be", str(path))
+            return stream.read()
     except OSError as fault:
         raise _unreadable(path, fault) from fault
 

@@ -7,13 +7,18 @@ text. PyYAML's own YAML 1.1 reads `label: no` as False and `5e-5` as text.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import yaml
 
 from supertickets.errors import UserError
+
+MOST_BYTES = 2**18  # of a config; ours have some five thousand
+DEEPEST = 100  # brackets in brackets; ours have two
+MOST_PARTS = 20_000  # of a document, with what aliases stand for counted each time
 
 Loc = tuple[str | int, ...]
 Place = tuple[int, int]
@@ -63,10 +68,18 @@ class Placed:
 
 
 def parse(text: str, name: str) -> Placed:
-    """The one document in `text`; raises UserError placed at `name:line:column` when it is not YAML."""
-    loader = _Loader(text)
+    """The one document in `text`; raises UserError placed at `name:line:column` when it is not YAML.
+
+    So it does for a text that would come to very much more by its aliases or merge keys.
+    """
+    if _depth(text) > DEEPEST:  # which takes the parser very long to refuse
+        raise UserError(f"not valid YAML: more than {DEEPEST} brackets in brackets", name)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
+        if node is not None and _parts(node, {}) > MOST_PARTS:
+            raise UserError(f"too large: it has more than {MOST_PARTS:,} parts", name, "write a config by hand")
         value = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
@@ -75,13 +88,36 @@ def parse(text: str, name: str) -> Placed:
     except (yaml.YAMLError, ValueError, RecursionError) as fault:
         raise UserError(f"not valid YAML: {' '.join(str(fault).split())}", name) from fault
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     values: dict[Loc, Place] = {}
     keys: dict[Loc, Place] = {}
     faults: list[tuple[Loc, str]] = []
     if node is not None:
         _walk(node, (), values, keys, faults, set())
     return Placed(value, values, keys, tuple(faults))
+
+
+def _depth(text: str) -> int:
+    """Most brackets that are open at once, those inside quotes included."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{\]}]", text):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _parts(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many parts a node comes to when aliases are written out; a circle, which is refused later, counts once."""
+    if id(node) not in known:
+        known[id(node)] = 1
+        below: Iterable[yaml.Node] = ()
+        if isinstance(node, yaml.MappingNode):
+            below = chain.from_iterable(node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            below = node.value
+        known[id(node)] = 1 + sum(_parts(child, known) for child in below)
+    return known[id(node)]
 
 
 def _walk(

@@ -67,6 +67,7 @@ def test_mpnet_is_put_together_from_its_packages(mpnet_packages: dict[str, bytes
     assert resolve("mpnet") == str(tmp_path / "cache" / "all-mpnet-base-v2")
     folder = tmp_path / "cache" / "all-mpnet-base-v2"
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert "model.safetensors" in json.loads(found.pop("assembled.json"))
     assert found == mpnet_packages
     assert list(folder.parent.iterdir()) == [folder]
 
@@ -78,6 +79,23 @@ def test_mpnet_is_put_together_once(mpnet_packages: dict[str, bytes], monkeypatc
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert resolve("mpnet") == first
     assert (Path(first) / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("damage", ["flipped", "emptied", "gone", "list torn", "list gone"])
+def test_a_damaged_mpnet_is_put_together_again(
+    damage: str, mpnet_packages: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process finds damaged in the cache is made anew, byte for byte."""
+    folder = Path(resolve("mpnet"))
+    file = folder / ("assembled.json" if damage.startswith("list") else "model.safetensors")
+    if damage.endswith("gone"):
+        file.unlink()
+    else:
+        body = file.read_bytes()
+        file.write_bytes({"flipped": bytes([body[0] ^ 1]) + body[1:], "emptied": b""}.get(damage, body[:-9]))
+    monkeypatch.setattr(checkpoints, "_SOUND", set())
+    assert Path(resolve("mpnet")) == folder
+    assert (folder / "model.safetensors").read_bytes() == mpnet_packages["model.safetensors"]
 
 
 def test_a_torn_piece_leaves_no_encoder(mpnet_packages: dict[str, bytes], tmp_path: Path) -> None:

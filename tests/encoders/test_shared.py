@@ -157,8 +157,9 @@ Edit = Callable[[Path], Any]
 def rewritten(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """A JSON file with a change."""
     body = json.loads(path.read_text(encoding="utf-8"))
+    body.pop(storage.SEAL, None)
     change(body)
-    path.write_text(json.dumps(body), encoding="utf-8")
+    storage.write_sealed(path, body)
 
 
 def other_arrays(folder: Path, name: str, key: str, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -177,7 +178,7 @@ FAULTS: dict[str, tuple[Edit, str]] = {
     "no masks": (lambda f: (f / "masks.safetensors").unlink(), "masks.safetensors: no such file"),
     "no tokenizer": (
         lambda f: [path.unlink() for path in f.glob("*token*")],
-        "this encoder's tokenizer cannot be loaded",
+        "tokenizer.json: no such file",
     ),
     "other weights": (lambda f: flip(f / "shared.safetensors"), "shared.safetensors: damaged"),
     "other masks": (lambda f: flip(f / "masks.safetensors"), "masks.safetensors: damaged"),

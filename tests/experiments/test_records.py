@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from supertickets import storage
 from supertickets.errors import UserError
-from supertickets.experiments.records import ARRAYS_FILE, RECORD_FILE, Cost, Record, Size, _checksum, load_all
+from supertickets.experiments.records import ARRAYS_FILE, RECORD_FILE, Cost, Record, Size, load_all
 from supertickets.learning.metrics import Scores
 
 RECORD = Record(
@@ -68,7 +69,7 @@ def edited(change: Callable[[dict[str, object]], object]) -> Callable[[Path], No
     def edit(folder: Path) -> None:
         body = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
         change(body)
-        body["sha256"] = _checksum({name: value for name, value in body.items() if name != "sha256"})
+        body["sha256"] = storage.checksum({name: value for name, value in body.items() if name != "sha256"})
         (folder / RECORD_FILE).write_text(json.dumps(body), encoding="utf-8")
 
     return edit
@@ -120,7 +121,7 @@ def test_a_damaged_record_is_named(case: str, tmp_path: Path) -> None:
     """Torn or tampered with, it is refused in one sentence that says where it is, also among others."""
     damage, words = DAMAGE[case]
     for name in ("a", "b"):
-        RECORD.save(tmp_path / "runs" / name)
+        replace(RECORD, name=name).save(tmp_path / "runs" / name)
     damage(tmp_path / "runs" / "b")
     for load in (lambda: Record.load(tmp_path / "runs" / "b"), lambda: load_all(tmp_path)):
         with pytest.raises(UserError) as caught:

@@ -6,16 +6,21 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import asdict, replace
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from fake_sharing import experiment
 from fake_transfer import transferred
+from supertickets.config import Config
+from supertickets.data.tasks import Task
 from supertickets.experiments.sharing_outcome import conclude_sharing
 from supertickets.experiments.transfer_outcome import conclude_transfer
+from supertickets.reports.card import Facts, Sweep, model_card
 from supertickets.reports.findings import Findings, gather
 from supertickets.reports.page import render
 from supertickets.reports.sharing_page import render_sharing
@@ -62,6 +67,8 @@ PROBE = """<script>addEventListener("load", () => setTimeout(() => {
     table.tHead.rows[0].cells[4].querySelector("button").click();
     seen.gaps = column(4);
   }
+  seen.ran = [window.ran, frames.length, [...document.querySelectorAll(".evil")].map((one) => one.outerHTML)];
+  seen.text = document.body.textContent;
   seen.faults = faults;
   const out = document.body.appendChild(document.createElement("output"));
   out.id = "seen";
@@ -153,3 +160,57 @@ def test_the_page_of_a_transfer(tmp_path: Path, width: int) -> None:
     assert seen["faults"] == []
     assert set(seen["drawn"]) == {"curve"} and seen["drawn"]["curve"] >= 5 * 4
     assert seen["width"] <= width == seen["window"]
+
+
+# What a label, a file's name or a task's may be: it ends scripts, styles and attributes, and starts its own.
+EVIL = (
+    """</script></style></pre>"'><img class=evil src=x onerror="ran=1"><script class=evil>ran=1</script>"""
+    """<a class=evil href="javascript:ran=1">`|x|`</a>{{7*7}}&lt;i class=evil&gt;"""
+)
+NOTHING_RAN = [None, 0, []]
+
+
+def evil(config: Config, task: Task) -> tuple[Config, Task, dict[str, Any]]:
+    """A sweep's settings, task and facts of the data, in which every text of the user's is markup."""
+    task = replace(task, name=EVIL, labels=(EVIL, f"other {EVIL}"), note=EVIL)
+    own = replace(config.data, task=None, folder=None, train=EVIL, test=EVIL, text=EVIL, label=EVIL)
+    size = {"file": EVIL, "rows": 9, "official": None, "partial": False, "left_out": 1}
+    data = {"task": asdict(task), "sizes": {"train": size, "report": size}, "notes": [EVIL], "sha256": EVIL}
+    return replace(config, data=own, encoder=replace(config.encoder, name=EVIL)), task, data
+
+
+def test_texts_of_users_are_only_shown(tmp_path: Path, config: Config, task: Task, synthetic_records: Any) -> None:
+    """Markup in names, labels, notes and settings is shown as it is written: no element of it, no script, no fault."""
+    config, task, data = evil(config, task)
+    seen = opened(render(gather(config, task, data, synthetic_records(config, task), resamples=20)), tmp_path)
+    assert seen["ran"] == NOTHING_RAN and seen["faults"] == []
+    assert seen["text"].count(EVIL) >= 4 and "49" not in seen["text"].split(EVIL)[1][:3]
+    assert set(seen["drawn"]) == {"curve", "units", "agreement"}
+
+
+def test_names_of_tasks_are_only_shown(tmp_path: Path) -> None:
+    """The same on the page of a sharing experiment, whose figures have tasks' names, too."""
+    names = {
+        name: 0.1 for name in (EVIL, EVIL[21:], "<b class=evil>bold", "<img class=evil src=x onerror=ran=1>", "&lt;i")
+    }
+    sharing = experiment(names)
+    seen = opened(render_sharing(sharing, conclude_sharing(sharing, resamples=20)), tmp_path)
+    assert seen["ran"] == NOTHING_RAN and seen["faults"] == []
+    assert all(name in seen["text"] for name in names)
+
+
+def test_a_model_card_shows_texts_only(tmp_path: Path, config: Config, task: Task, synthetic_records: Any) -> None:
+    """The card is rendered by a reader of Markdown that lets HTML through: no element, link or cell of the texts'."""
+    config, task, _ = evil(config, task)
+    task = replace(task, name=f"{EVIL}\n\n<script class=evil>ran=1</script>\n\n| a | b |\n|---|---|")
+    sweep = Sweep(
+        task, synthetic_records(config, task), {"sentence": f"{EVIL}[x](javascript:ran=1)", "sparsity": 0.4}, {}
+    )
+    facts = Facts("bert", "ForSequenceClassification", EVIL.replace("/", ""), (1, 2), (1, 2), (9, 9), (1, 2))
+    card = model_card(facts, sweep, onnx=False).split("---\n", 2)[2]
+    body = MarkdownIt("commonmark", {"html": True}).enable("table").render(card)
+    assert body.count("<table>") == 2 and "<a " not in body
+    page = f"<!doctype html><html><head><style></style></head><body>{body}</body></html>"
+    seen = opened(page, tmp_path)
+    assert seen["ran"] == NOTHING_RAN and seen["faults"] == []
+    assert seen["text"].count(EVIL) >= 3

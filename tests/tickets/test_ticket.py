@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from supertickets import storage
 from supertickets.errors import UserError
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask
@@ -71,6 +72,9 @@ def test_neurons_that_were_edited(tmp_path: Path) -> None:
     FINE.save(tmp_path)
     path = tmp_path / TICKET_FILE
     path.write_text(path.read_text(encoding="utf-8").replace("fff0", "ffe0"), encoding="utf-8")
+    with pytest.raises(UserError, match="damaged: its content is not that of its checksum"):
+        Ticket.load(tmp_path)
+    storage.write_sealed(path, {k: v for k, v in storage.read_json(path).items() if k != storage.SEAL})
     with pytest.raises(UserError, match="its layers differ from the stored mask"):
         Ticket.load(tmp_path)
 
@@ -80,7 +84,7 @@ def test_a_ticket_from_before_orders(tmp_path: Path) -> None:
     TICKET.save(tmp_path)
     path = tmp_path / TICKET_FILE
     body = json.loads(path.read_text(encoding="utf-8"))
-    assert body.pop("importance_scale") == "raw"
+    assert body.pop("importance_scale") == "raw" and body.pop(storage.SEAL)
     path.write_text(json.dumps(body), encoding="utf-8")
     assert Ticket.load(tmp_path) == TICKET
 
@@ -92,10 +96,10 @@ def test_no_pickle_anywhere(tmp_path: Path) -> None:
 
 
 def edited(folder: Path, **changes: Any) -> None:
-    """Save the ticket and change its JSON."""
+    """Save the ticket and change its JSON, with the seal that fits it."""
     TICKET.save(folder)
     path = folder / TICKET_FILE
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+    storage.write_sealed(path, storage.read_sealed(path) | changes)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +128,9 @@ def test_load_refuses_what_was_edited(changes: dict[str, Any], sentence: str, tm
 def test_load_names_a_missing_key(missing: str, tmp_path: Path) -> None:
     """A key that is gone is named."""
     TICKET.save(tmp_path)
-    body = json.loads((tmp_path / TICKET_FILE).read_text(encoding="utf-8"))
+    body = storage.read_sealed(tmp_path / TICKET_FILE)
     del body[missing]
-    (tmp_path / TICKET_FILE).write_text(json.dumps(body), encoding="utf-8")
+    storage.write_sealed(tmp_path / TICKET_FILE, body)
     with pytest.raises(UserError, match=f"not a whole ticket .*{missing}"):
         Ticket.load(tmp_path)
 

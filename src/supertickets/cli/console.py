@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ import typer
 from supertickets.cli.pace import Pace, left_in_words
 from supertickets.errors import UserError
 from supertickets.experiments.progress import Progress
+from supertickets.workflows.facts import printable
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -24,6 +26,11 @@ _ENVIRONMENT = {
     errno.EROFS: "cannot write here: the disk is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.EISDIR: "this is a folder, not a file",
+    errno.ENAMETOOLONG: "this name is too long",
+    errno.ELOOP: "its links lead in a circle",
+    errno.EIO: "the disk failed",
 }
 
 
@@ -66,6 +73,9 @@ def progress() -> Iterator[Progress]:
 
 def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
     """Exit code of the command line: what a user can mend is one sentence on stderr, a bug keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name need not be text in the terminal's encoding
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(args=arguments, prog_name="supertickets", standalone_mode=False)
     except UserError as fault:
@@ -88,7 +98,7 @@ def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
 def _complain(text: str, code: int) -> int:
     """One line for each fault."""
     label = typer.style("error:", fg="red", bold=True) if sys.stderr.isatty() else "error:"
-    for line in text.splitlines():
+    for line in printable(text).split("\n"):
         _tell(f"{label} {line}")
     return code
 

@@ -10,6 +10,7 @@ from typing import Any
 import datasets
 from datasets import ClassLabel, Dataset, DatasetDict
 
+from supertickets import storage
 from supertickets.data.tables import Table, resolve
 from supertickets.data.tasks import Columns
 from supertickets.errors import UserError
@@ -106,8 +107,22 @@ def _local(folder: str, split: str | None) -> Dataset:
     saved = any((Path(folder) / name).is_file() for name in ("state.json", "dataset_dict.json"))
     if not saved and not any(path.is_file() for path in Path(folder).rglob("*")):
         raise UserError("the folder is empty", folder, "give a folder that datasets saved, or one with data files")
+    if saved:
+        _check_inside(Path(folder))
     load = datasets.load_from_disk if saved else datasets.load_dataset
     return _one(source, _guarded(source, lambda: load(folder)), split)
+
+
+def _check_inside(folder: Path) -> None:
+    """Raise UserError where a saved dataset names files or splits outside its folder."""
+    lists = [(path, "_data_files") for path in folder.rglob("state.json")]
+    lists += [(path, "splits") for path in folder.glob("dataset_dict.json")]
+    for path, key in lists:
+        listed = storage.read_json(path).get(key)
+        names = [one.get("filename") if isinstance(one, dict) else one for one in listed or ()]
+        if not all(isinstance(name, str) and Path(name).name == name for name in names):
+            what = f"it names {key.strip('_').replace('_', ' ')} that are not in this folder"
+            raise UserError(what, str(path), "get the dataset anew")
 
 
 def _guarded(source: str, load: Callable[[], Any]) -> Any:

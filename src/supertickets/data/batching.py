@@ -18,6 +18,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 from supertickets import storage
 from supertickets.data.arrow import no_progress_bars
 from supertickets.data.examples import content_sha256
+from supertickets.errors import UserError
 
 PAD_TO_MULTIPLE_OF = 8  # matrix units work on tiles of 8
 CHUNK = 1000
@@ -32,14 +33,15 @@ def tokenise(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: i
     Columns: the tokenizer's (`input_ids`, `token_type_ids` where it has them), `labels`, and `length`
     in tokens; memory-mapped. Texts are cut at `max_length` or at the tokenizer's own limit, rounded
     down to a multiple of 8 so that padding never passes the last position. What is in the cache is
-    kept when the same tokenizer made it from the same cells at the same length, else replaced.
+    kept when the same tokenizer made it from the same cells at the same length and no file of it has
+    changed since, else replaced.
     """
     longest = usable_length(max_length, tokenizer)
     key = {"data": content_sha256(dataset), "tokenizer": tokenizer_sha256(tokenizer), "max_length": longest}
     if not _holds(cache, key):
         with storage.atomic_folder(cache, if_exists="replace") as folder, no_progress_bars():
             _tokens(dataset, tokenizer, longest).save_to_disk(str(folder))
-            storage.write_json(folder / KEY_FILE, key)
+            storage.write_sealed(folder / KEY_FILE, key | {"files": storage.sha256_tree(folder)})
     found = load_from_disk(str(cache))
     assert isinstance(found, Dataset)
     return found
@@ -102,7 +104,11 @@ class EvaluationBatches:
 
 
 def _holds(cache: Path, key: dict[str, Any]) -> bool:
-    return (cache / KEY_FILE).is_file() and storage.read_json(cache / KEY_FILE) == key
+    try:
+        found = storage.read_sealed(cache / KEY_FILE)
+        return found == key | {"files": storage.sha256_tree(cache, without=(KEY_FILE,))}
+    except UserError:  # absent or damaged: either way it is made anew
+        return False
 
 
 def _tokens(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, longest: int) -> Dataset:

@@ -13,7 +13,7 @@ import numpy as np
 from datasets import Dataset, Features, Value
 
 from supertickets.data import labels
-from supertickets.data.tables import Table
+from supertickets.data.tables import Table, is_text
 from supertickets.data.tasks import Role, Task
 from supertickets.errors import UserError
 
@@ -103,6 +103,9 @@ def texts(table: Table, role: Role, published: bool) -> list[str]:
         if not isinstance(cell, str):
             what = f"column {name} holds {type(cell).__name__} values, not text"
             raise UserError(what, table.place(index, role), "give the text as a string, or name another column")
+        if not cell.isascii() and not is_text(cell):
+            what = f"the text in column {name} has half a character (a lone surrogate)"
+            raise UserError(what, table.place(index, role), "write the file again as UTF-8")
     return table.cells[role]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from supertickets.data.tables import Table
+from supertickets.data.tables import Table, is_text
 from supertickets.data.tasks import Kind
 from supertickets.errors import UserError
 
@@ -82,6 +82,9 @@ def _name(table: Table, index: int) -> str:
         what = f"column {table.names['label']} holds several labels; one label per example is what can be learned"
         raise UserError(what, table.place(index, "label"), "give one label per example")
     word = str(cell).strip()
+    if not is_text(word):
+        what = f"the label in column {table.names['label']} has half a character (a lone surrogate)"
+        raise UserError(what, table.place(index, "label"), "write the file again as UTF-8")
     number = _number(cell)
     return str(int(number)) if number is not None and number.is_integer() and "." in word else word
 
@@ -99,7 +102,7 @@ def _number(cell: Any) -> float | None:
         return None
     try:
         number = float(cell)
-    except ValueError:
+    except (ValueError, OverflowError):  # a whole number of JSON may be larger than any float
         return None
     return number if math.isfinite(number) else None
 

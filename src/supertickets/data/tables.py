@@ -203,7 +203,7 @@ def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
     remedy = "write one JSON object per line"
     try:
         obj = json.loads(line)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         column = getattr(fault, "colno", 1)
         raise UserError(f"not JSON ({getattr(fault, 'msg', fault)})", f"{path}:{number}:{column}", remedy) from fault
     if not isinstance(obj, dict):
@@ -219,6 +219,11 @@ def _wrong_width(path: Path, line: int, fields: list[str], found: list[str]) -> 
         f"add the field {found[len(fields)]}" if few else "remove the stray separator, or quote the field that holds it"
     )
     return UserError(f"too {'few' if few else 'many'} fields: {fault}", f"{path}:{line}:{column}", remedy)
+
+
+def is_text(cell: str) -> bool:
+    """Whether every character can be written: JSON's escapes can spell lone halves of surrogate pairs."""
+    return not any("\ud800" <= char <= "\udfff" for char in cell)
 
 
 def no_rows(path: Path) -> UserError:

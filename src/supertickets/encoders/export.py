@@ -49,6 +49,5 @@ def write_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedToken
 
 def write_checksums(folder: Path) -> None:
     """List the checksum of every file in the folder, which `load` then compares; the model card may be edited."""
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    listed = {name: storage.sha256_file(folder / name) for name in files if name not in (CARD_FILE, CHECKSUMS_FILE)}
+    listed = storage.sha256_tree(folder, without=(CARD_FILE, CHECKSUMS_FILE))
     storage.write_json(folder / CHECKSUMS_FILE, listed)

@@ -20,7 +20,7 @@ from transformers import (
 from transformers.utils import logging
 
 from supertickets import seeding
-from supertickets.encoders.checkpoints import check_unchanged, config_of, load_tokenizer, resolve
+from supertickets.encoders.checkpoints import check_unchanged, check_vocabulary, config_of, load_tokenizer, resolve
 from supertickets.encoders.families import PRUNED_KEY, head_in
 from supertickets.encoders.modeling_supertickets import HEADS, ChangedFileError
 from supertickets.encoders.shared import load_task, locate
@@ -54,6 +54,7 @@ def load(
         model, tokenizer = load_task(shared or Path(name), task)
     else:
         model, tokenizer = _of_one_task(resolve(str(name)), classes, labels, seed)
+    check_vocabulary(model, tokenizer, str(name))
     for module in head_modules(model):
         if isinstance(module, nn.Dropout):
             module.p = head_dropout
@@ -115,7 +116,13 @@ def _fresh(source: str, config: PreTrainedConfig, classes: int, labels: Sequence
     try:
         with seeded(seed, "head"), quiet():
             model, found = AutoModelForSequenceClassification.from_pretrained(
-                source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+                source,
+                config=config,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
     except ChangedFileError as fault:
         raise UserError(str(fault)) from fault
@@ -171,7 +178,13 @@ def _as_saved(source: str, config: PreTrainedConfig, dtype: torch.dtype | str) -
     try:
         with torch.random.fork_rng(), quiet():  # what is drawn for weights that are then replaced
             model, found = auto.from_pretrained(
-                source, config=config, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True
+                source,
+                config=config,
+                dtype=dtype,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
         unfit = sorted(str(name) for kind in ("missing_keys", "mismatched_keys") for name in found[kind])
         if unfit:

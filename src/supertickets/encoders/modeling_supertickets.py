@@ -257,8 +257,15 @@ class ChangedFileError(OSError):
 def check_unchanged(folder: Path) -> None:
     """Raise ChangedFileError where a file of the folder has another checksum than the one listed there, if any is."""
     checksums = folder / CHECKSUMS_FILE
-    listed = json.loads(checksums.read_text(encoding="utf-8")) if checksums.is_file() else {}
+    if not checksums.is_file():
+        return
+    try:
+        listed = dict(json.loads(checksums.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, RecursionError) as fault:
+        raise ChangedFileError(f"{checksums}: torn or not a list of checksums ({fault})") from fault
     for name, sha256 in listed.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ChangedFileError(f"{checksums}: it lists {name!r}, which is not in this folder")
         if (folder / name).is_file() and _sha256(folder / name) != sha256:
             raise ChangedFileError(
                 f"{folder}: {name} is not the file that was exported: its checksum differs; "

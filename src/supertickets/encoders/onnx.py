@@ -120,7 +120,9 @@ def load_onnx(folder: Path) -> OnnxModel:
         if not (folder / name).is_file():
             raise UserError("no such file", str(folder / name), "export the model again")
     check_unchanged(str(folder))
-    return OnnxModel(AutoConfig.from_pretrained(folder), _session(folder / ONNX_FILE), about["longest"])
+    return OnnxModel(
+        AutoConfig.from_pretrained(folder, trust_remote_code=False), _session(folder / ONNX_FILE), about["longest"]
+    )
 
 
 def largest_difference(model: PreTrainedModel, exported: OnnxModel) -> float:

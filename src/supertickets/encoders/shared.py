@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.errors import StrictDataclassError as HubError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -20,6 +20,7 @@ from transformers import (
 
 from supertickets import storage
 from supertickets.config import FfnUnit
+from supertickets.encoders.bounds import check_config, check_inside, check_size
 from supertickets.encoders.checkpoints import load_tokenizer
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.pruning import prune
@@ -60,7 +61,8 @@ def save_shared(
             "masks_sha256": storage.write_arrays(target / MASKS_FILE, arrays),
         }
         tokenizer.save_pretrained(target)
-        storage.write_json(target / SHARED_FILE, body)
+        body["files"] = storage.sha256_tree(target, without=(WEIGHTS_FILE, MASKS_FILE))
+        storage.write_sealed(target / SHARED_FILE, body)
 
 
 def is_shared(folder: Path) -> bool:
@@ -80,11 +82,12 @@ def load_task(folder: Path, task: str | None) -> tuple[PreTrainedModel, PreTrain
     Raises UserError for an unknown task or none, and for a folder that is torn or was tampered with.
     """
     body = described_task(folder, task)
-    about = body["tasks"][task]
-    _check(folder / WEIGHTS_FILE, body["weights_sha256"])
-    arrays = storage.read_arrays(folder / MASKS_FILE, sha256=body["masks_sha256"])
+    _check_files(folder, body)
     try:
-        config = AutoConfig.for_model(**about["config"])
+        arrays = storage.read_arrays(folder / MASKS_FILE, sha256=body["masks_sha256"])
+        config = AutoConfig.for_model(**body["tasks"][task]["config"])
+        check_config(config, str(folder))
+        check_size(config, (folder / WEIGHTS_FILE,), str(folder))
         with torch.random.fork_rng():  # the random start, which the weights replace, is the caller's generator's
             model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
         stored = load_file(folder / WEIGHTS_FILE)
@@ -94,22 +97,20 @@ def load_task(folder: Path, task: str | None) -> tuple[PreTrainedModel, PreTrain
             raise ValueError(f"its head has {', '.join(heads) or 'no weights'}")
         model.load_state_dict(heads, strict=False)
         masks = arrays[f"{task}/heads"], arrays[f"{task}/ffn"]
+        units: FfnUnit = "sublayer" if masks[1].shape[-1] == 1 else "neuron"
+        pruned = prune(model, Mask(structures_of(model, units), *masks))
     # What someone edited fails as a look-up, or as a value, type or shape that cannot be.
-    except (LookupError, TypeError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as fault:
-        reason = " ".join(str(fault).split())
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError, HubError) as fault:
+        reason = " ".join(str(fault).split())[:200]
         raise UserError(f"weights, masks and configs do not fit ({reason})", str(folder), "run share again") from fault
-    units: FfnUnit = "sublayer" if masks[1].shape[-1] == 1 else "neuron"
-    pruned = prune(model, Mask(structures_of(model, units), *masks))
     pruned.eval()
     return pruned, load_tokenizer(str(folder))
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether weights and masks are there as they were written."""
+    """Whether weights, masks and tokenizer are there as they were written."""
     try:
-        body = described(folder)
-        for name, key in ((WEIGHTS_FILE, "weights_sha256"), (MASKS_FILE, "masks_sha256")):
-            _check(folder / name, body[key])
+        _check_files(folder, described(folder))
     except UserError:
         return False
     return True
@@ -117,12 +118,12 @@ def is_whole(folder: Path) -> bool:
 
 def described(folder: Path) -> dict[str, Any]:
     """What the folder says of itself: format, tasks with their configs; raises UserError when it is no such folder."""
-    body: dict[str, Any] = storage.read_json(folder / SHARED_FILE)
+    body: dict[str, Any] = storage.read_sealed(folder / SHARED_FILE, "run share again")
     if body.get("format") != FORMAT:
         what = f"not a shared encoder: its format is {body.get('format')!r}, expected {FORMAT!r}"
         raise UserError(what, str(folder / SHARED_FILE))
     lacking = [key for key in ("tasks", "weights_sha256", "masks_sha256") if not body.get(key)]
-    if lacking or not isinstance(body["tasks"], dict):
+    if lacking or not isinstance(body["tasks"], dict) or not isinstance(body.get("files", {}), dict):
         raise UserError(f"not whole: {', '.join(lacking) or 'tasks'} cannot be read", str(folder / SHARED_FILE))
     return body
 
@@ -150,6 +151,10 @@ def _under(stored: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
 
 
-def _check(path: Path, sha256: str) -> None:
-    if storage.sha256_file(path) != sha256:
-        raise UserError("damaged: its content is not that of its checksum", str(path), "run share again")
+def _check_files(folder: Path, body: Mapping[str, Any]) -> None:
+    """Raise UserError where a file is missing or damaged; folders of before list weights and masks only."""
+    files = body.get("files", {})
+    check_inside(files, folder / SHARED_FILE)
+    for name, sha256 in {WEIGHTS_FILE: body["weights_sha256"], MASKS_FILE: body["masks_sha256"], **files}.items():
+        if storage.sha256_file(folder / name) != sha256:
+            raise UserError("damaged: its content is not that of its checksum", str(folder / name), "run share again")

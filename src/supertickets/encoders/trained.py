@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from supertickets.encoders.checkpoints import config_of, load_tokenizer, resolve
+from supertickets.encoders.checkpoints import check_vocabulary, config_of, load_tokenizer, resolve
 from supertickets.encoders.families import PRUNED_KEY
 from supertickets.encoders.loading import CLASSIFIER, head_of, load, quiet
 from supertickets.encoders.shared import load_task
@@ -23,7 +23,9 @@ def load_trained(name: str | Path, task: str | None = None) -> tuple[PreTrainedM
     may stand in for what was trained.
     """
     if task is not None:
-        return load_task(Path(name), task)
+        shared, tokenizer = load_task(Path(name), task)
+        check_vocabulary(shared, tokenizer, str(name))
+        return shared, tokenizer
     source = resolve(str(name))
     config = config_of(source)
     kinds = config.architectures or []
@@ -37,7 +39,11 @@ def load_trained(name: str | Path, task: str | None = None) -> tuple[PreTrainedM
     try:
         with torch.random.fork_rng(), quiet():
             model, found = AutoModelForSequenceClassification.from_pretrained(
-                source, dtype=torch.float32, output_loading_info=True
+                source,
+                dtype=torch.float32,
+                output_loading_info=True,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
     except (OSError, RuntimeError, SafetensorError) as fault:
         reason = str(fault).strip().splitlines()[0]
@@ -45,7 +51,9 @@ def load_trained(name: str | Path, task: str | None = None) -> tuple[PreTrainedM
     if missing := sorted(found["missing_keys"]):
         raise _no_head(source, f"{missing[0]} is missing")
     assert isinstance(model, PreTrainedModel)
-    return model.eval(), load_tokenizer(source)
+    tokenizer = load_tokenizer(source)
+    check_vocabulary(model, tokenizer, source)
+    return model.eval(), tokenizer
 
 
 def _no_head(source: str, why: str) -> UserError:

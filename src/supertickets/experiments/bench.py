@@ -116,7 +116,7 @@ class Bench:
 
     def importance_of(self, tune: TuneRun | TransferRun) -> Importance:
         """The importance that the seed's tuned model left in its record."""
-        arrays, config = Record.load(self._sweep.run_folder(tune)).arrays, tune.config
+        arrays, config = Record.load(self._sweep.run_folder(tune), tune.name).arrays, tune.config
         structures = self.rewind_point.structures(config.units.ffn)
         scale: Scale = "order" if config.scoring.rounds > 1 else "raw"
         return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"], scale)
@@ -125,7 +125,7 @@ class Bench:
         """What the seed's tuned model gave for the training examples; None where tickets have no teacher."""
         if tune.config.training.teacher == "none":
             return None
-        return Record.load(self._sweep.run_folder(tune)).arrays["train_predictions"]
+        return Record.load(self._sweep.run_folder(tune), tune.name).arrays["train_predictions"]
 
     def ticket(self, kind: Kind, mask: Mask, importance: Importance) -> Ticket:
         """The mask with its rewind point and origin."""

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from supertickets import storage
 from supertickets.data.batching import EvaluationBatches, collator, usable_length
+from supertickets.encoders.checkpoints import check_whole
 from supertickets.encoders.export import save_ticket_model
 from supertickets.encoders.families import longest_input
 from supertickets.errors import UserError
@@ -24,7 +25,7 @@ from supertickets.experiments.sweeps import perform
 from supertickets.experiments.targets import Target
 from supertickets.experiments.workspace import Workspace
 from supertickets.learning.timing import speedup
-from supertickets.tickets.ticket import TICKET_FILE
+from supertickets.tickets.ticket import TICKET_FILE, Ticket
 
 TIMED_BATCH = 32
 
@@ -42,12 +43,17 @@ def super_run(sweep: Workspace, records: Iterable[Record], sparsity: float) -> T
 
 
 def is_delivered(sweep: Workspace, run: TicketRun) -> bool:
-    """Whether the super ticket's folder holds this run's ticket already."""
-    path = sweep.folder / SUPER_TICKET / TICKET_FILE
-    if not path.is_file() or not (sweep.folder / SPEED_FILE).is_file():
+    """Whether the super ticket's folder holds this run's ticket and model already, and nothing of it is damaged."""
+    folder = sweep.folder / SUPER_TICKET
+    if not (folder / TICKET_FILE).is_file() or not (sweep.folder / SPEED_FILE).is_file():
         return False
-    ticket = storage.read_json(path)
-    return bool(ticket["seed"] == run.seed and ticket["sparsity"] == run.sparsity)
+    try:
+        storage.read_sealed(sweep.folder / SPEED_FILE)
+        check_whole(folder)
+        ticket = Ticket.load(folder)
+    except UserError:  # it is made once more
+        return False
+    return ticket.seed == run.seed and ticket.sparsity == run.sparsity
 
 
 def deliver(folder: Path, run: TicketRun) -> None:
@@ -59,7 +65,7 @@ def deliver(folder: Path, run: TicketRun) -> None:
     model, where the sweep has a target.
     """
     sweep = Workspace.open(folder)
-    result, recorded = perform(run, sweep), Record.load(sweep.run_folder(run))
+    result, recorded = perform(run, sweep), Record.load(sweep.run_folder(run), run.name)
     delivered = result.record.report.main
     alike = result.model.device.type == "cpu" and circumstances(result.record) == circumstances(recorded)
     if alike and delivered != recorded.report.main:
@@ -81,7 +87,7 @@ def deliver(folder: Path, run: TicketRun) -> None:
     about: dict[str, Any] = asdict(timed) | {"seed": run.seed, "report": delivered}
     if target is not None:
         about["achieved"] = asdict(achieved(target, full, result.model, timed))
-    storage.write_json(folder / SPEED_FILE, about)
+    storage.write_sealed(folder / SPEED_FILE, about)
 
 
 def cutting(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, reading: Reading) -> PreTrainedTokenizerBase:

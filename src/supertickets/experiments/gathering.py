@@ -131,7 +131,7 @@ def _is_of_winning(run: Run) -> bool:
 def _record(sweep: Workspace, run: Run) -> Record | None:
     """The run's record where there is one; controls, which sharing does without, are not looked for."""
     folder = sweep.run_folder(run)
-    return Record.load(folder) if _is_of_winning(run) and (folder / "record.json").is_file() else None
+    return Record.load(folder, run.name) if _is_of_winning(run) and (folder / "record.json").is_file() else None
 
 
 @contextmanager

@@ -11,11 +11,11 @@ import numpy as np
 from datasets import load_from_disk
 from transformers import PreTrainedTokenizerBase
 
-from supertickets import storage
 from supertickets.config import TransferConfig
 from supertickets.data import splits
 from supertickets.encoders.checkpoints import load_tokenizer, resolve
-from supertickets.experiments.layout import CACHE, DATA_FILE
+from supertickets.experiments.layout import CACHE
+from supertickets.experiments.origins import read_data
 from supertickets.experiments.runs import TransferRun
 from supertickets.experiments.transfer_folder import TransferFolder
 from supertickets.experiments.workspace import Splits, Workspace, held_out
@@ -58,7 +58,7 @@ class Landing(Workspace):
     @cached_property
     def data(self) -> dict[str, Any]:
         """What `prepare` found, and where this run started."""
-        found = storage.read_json(self.folder / DATA_FILE)
+        found = read_data(self.folder)
         return found | {"origin": found["origin"] | {"start": self.start}}
 
     def splits(self, seed: int) -> Splits:

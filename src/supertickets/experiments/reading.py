@@ -12,7 +12,8 @@ from supertickets.config import Config
 from supertickets.data.demo import TASK as DEMO
 from supertickets.data.tasks import KNOWN, Task, known
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, SHARED_FILE, SUPER_TICKET, TASK_FILE
+from supertickets.experiments.layout import CONFIG_FILE, SHARED_FILE, SUPER_TICKET, TASK_FILE
+from supertickets.experiments.origins import task_of
 
 FORMAT = "supertickets task 1"
 
@@ -51,26 +52,30 @@ class Reading:
         sweep = folder.parent
         if folder.name != SUPER_TICKET or not (sweep / CONFIG_FILE).is_file():
             return None
-        task = Task.from_dict(storage.read_json(sweep / DATA_FILE)["task"])
-        return cls.of(settings.load(sweep / CONFIG_FILE), task)
+        return cls.of(settings.load(sweep / CONFIG_FILE), task_of(sweep))
 
     @classmethod
     def of_shared(cls, folder: Path, task: str) -> Reading:
         """That of one task of a shared encoder's folder; raises UserError when it holds none of it."""
-        tasks = storage.read_json(folder / SHARED_FILE).get("tasks", {})
-        return cls._from(tasks.get(task, {}).get("reading", {}), folder / SHARED_FILE)
+        try:
+            plain = storage.read_sealed(folder / SHARED_FILE)["tasks"][task]["reading"]
+        except (LookupError, TypeError) as fault:
+            raise UserError(f"it says nothing of how {task} reads texts", str(folder / SHARED_FILE)) from fault
+        return cls._from(plain, folder / SHARED_FILE)
 
     @classmethod
     def _load(cls, path: Path) -> Reading:
         return cls._from(storage.read_json(path), path)
 
     @classmethod
-    def _from(cls, plain: Mapping[str, Any], path: Path) -> Reading:
-        if plain.get("format") != FORMAT:
-            raise UserError(f"its format is {plain.get('format')!r}, expected {FORMAT!r}", str(path), "export again")
+    def _from(cls, plain: Any, path: Path) -> Reading:
+        if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+            said = plain.get("format") if isinstance(plain, dict) else plain
+            raise UserError(f"its format is {said!r}, expected {FORMAT!r}", str(path), "export again")
         try:
             values: Mapping[str, Any] = {name: plain[name] for name in ("known", "text", "text_pair", "max_length")}
             found = cls(Task.from_dict(plain["task"]), **values)
+            _check_types(found)
         except (KeyError, TypeError, ValueError) as fault:
             raise UserError(f"not a task ({fault})", str(path), "export again") from fault
         if found.known and found.task.name not in KNOWN:
@@ -80,3 +85,11 @@ class Reading:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"format": FORMAT} | asdict(self)
+
+
+def _check_types(reading: Reading) -> None:
+    """Raise TypeError for values of other types than a sweep writes."""
+    pair = reading.text_pair is None or isinstance(reading.text_pair, str)
+    names = all(isinstance(name, str) for name in (reading.task.name, reading.text, *reading.task.labels))
+    if not (pair and names and type(reading.max_length) is int and reading.max_length > 0):
+        raise TypeError("texts, labels or their length cannot be read")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -72,14 +70,19 @@ class Record:
         body = {k: v for k, v in self.__dict__.items() if k != "arrays"}
         plain = {k: asdict(v) if hasattr(v, "__dataclass_fields__") else v for k, v in body.items()}
         plain |= {"arrays_sha256": checksum}
-        storage.write_json(folder / RECORD_FILE, plain | {"sha256": _checksum(plain)})
+        storage.write_json(folder / RECORD_FILE, plain | {"sha256": storage.checksum(plain)})
 
     @classmethod
-    def load(cls, folder: Path) -> Record:
-        """Read a record back; raises UserError when a file is torn, tampered with or of another format."""
+    def load(cls, folder: Path, name: str | None = None) -> Record:
+        """Read a record back; raises UserError when a file is torn, tampered with or of another format.
+
+        With a `name`, also when the record is another run's.
+        """
         body = storage.read_json(folder / RECORD_FILE)
-        if body.pop("sha256", None) != _checksum(body):
+        if body.pop("sha256", None) != storage.checksum(body):
             raise UserError("damaged: its numbers are not those of its checksum", str(folder / RECORD_FILE), _REMEDY)
+        if name is not None and body.get("name") != name:
+            raise UserError(f"this is the record of another run ({body.get('name')})", str(folder), _REMEDY)
         try:
             arrays = storage.read_arrays(folder / ARRAYS_FILE, sha256=body.pop("arrays_sha256"))
             size, cost = body.pop("size"), body.pop("cost")
@@ -89,15 +92,11 @@ class Record:
                 cost=Cost(**cost),
                 arrays=arrays,
             )
-        except (KeyError, TypeError) as fault:
+        except (KeyError, TypeError, AttributeError) as fault:
             raise UserError(f"not a record ({fault})", str(folder), _REMEDY) from fault
-
-
-def _checksum(body: Mapping[str, Any]) -> str:
-    # Through JSON and back, so that what is checked is what a reader finds: tuples are lists, numbers plain.
-    return hashlib.sha256(json.dumps(storage.plain(body), sort_keys=True).encode()).hexdigest()
 
 
 def load_all(sweep_folder: Path) -> list[Record]:
     """Every finished record under `<sweep>/runs`, in the order of their names; raises UserError on a damaged one."""
-    return [Record.load(path.parent) for path in sorted((sweep_folder / RUNS).glob(f"*/{RECORD_FILE}"))]
+    paths = sorted((sweep_folder / RUNS).glob(f"*/{RECORD_FILE}"))
+    return [Record.load(path.parent, path.parent.name) for path in paths]

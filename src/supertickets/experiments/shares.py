@@ -81,7 +81,7 @@ def _selection_means(records: Sequence[Record], kind: str) -> dict[int, float]:
 
 def records_of(tasks: Gathering, run: SharingRun) -> list[Record]:
     """The run's record for each task; raises UserError when one is missing or damaged."""
-    return [Record.load(record_folder(tasks.folder, run, task)) for task in tasks.sweeps]
+    return [Record.load(record_folder(tasks.folder, run, task), f"{run.name}/{task}") for task in tasks.sweeps]
 
 
 def record_folder(folder: Path, run: SharingRun, task: str) -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 
+import numpy as np
+
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.bench import Result
@@ -15,14 +17,15 @@ from supertickets.experiments.racing import Schedule, follow, reason, rivals
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
 from supertickets.experiments.workspace import Workspace
+from supertickets.tickets.ticket import Ticket
 
 
 def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progress) -> list[Record]:
     """Execute every run that the strategy wants and that has no record yet; return the records of all it wants.
 
-    A ticket's run starts as soon as its seed's tuned model is scored. A damaged record does not count:
-    its run is told and executed again. A failed run stops the sweep with its error; what has finished
-    stays. A race decides what it wants next when all that it wanted has been executed.
+    A ticket's run starts as soon as its seed's tuned model is scored. A damaged record or ticket does
+    not count: its run is told and executed again. A failed run stops the sweep with its error; what has
+    finished stays. A race decides what it wants next when all that it wanted has been executed.
     """
     records, done = dict[str, Record](), list[Run]()
 
@@ -71,7 +74,7 @@ def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: 
             for future in finished:
                 run = running.pop(future)
                 result_of(future)
-                yield run, Record.load(sweep.run_folder(run))
+                yield run, Record.load(sweep.run_folder(run), run.name)
     finally:
         for future in running:
             future.cancel()
@@ -90,7 +93,9 @@ def _sound(sweep: Workspace, run: Run, progress: Progress) -> Record | None:
     if not _is_done(sweep, run):
         return None
     try:
-        record = Record.load(sweep.run_folder(run))
+        record = Record.load(sweep.run_folder(run), run.name)
+        if isinstance(run, TicketRun):
+            _check_ticket(sweep.ticket_folder(run), record)
     except UserError as fault:
         progress.say(f"computing again: {fault.where}: {fault.what}")
     else:
@@ -99,6 +104,17 @@ def _sound(sweep: Workspace, run: Run, progress: Progress) -> Record | None:
         progress.say(f"computing again: {_title(run)}: a race ended its training early")
     (sweep.run_folder(run) / RECORD_FILE).unlink()
     return None
+
+
+def _check_ticket(folder: Path, record: Record) -> None:
+    """Raise UserError where the run's ticket is damaged or another's; there need not be any."""
+    if not folder.is_dir():
+        return
+    ticket = Ticket.load(folder)
+    masks = ((ticket.mask.heads, record.arrays["heads"]), (ticket.mask.ffn, record.arrays["ffn"]))
+    alike = (ticket.kind, ticket.sparsity, ticket.seed) == (record.kind, record.sparsity, record.seed)
+    if not (alike and all(np.array_equal(*pair) for pair in masks)):
+        raise UserError("this ticket is not its run's", str(folder))
 
 
 def _is_done(sweep: Workspace, run: Run) -> bool:

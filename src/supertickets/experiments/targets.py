@@ -38,7 +38,7 @@ class Target:
     def save(self, folder: Path) -> None:
         """Write `target.json`, with the machine and versions that the costs were found with."""
         plain = asdict(self) | {"costs": self.costs.to_dict(), "provenance": provenance.collect()}
-        storage.write_json(folder / TARGET_FILE, plain)
+        storage.write_sealed(folder / TARGET_FILE, plain)
 
     @classmethod
     def load(cls, folder: Path) -> Target | None:
@@ -46,12 +46,13 @@ class Target:
         path = folder / TARGET_FILE
         if not path.is_file():
             return None
-        plain = storage.read_json(path)
+        plain = storage.read_sealed(path, "choose another --out folder")
         try:
+            parse_target(plain["asked"])
             timings = _timings(plain["timings"])
             costs = UnitCosts.from_dict(plain["costs"])
             return cls(plain["asked"], plain["level"], plain["expected"], costs, plain["length"], timings)
-        except (KeyError, TypeError) as fault:
+        except (KeyError, TypeError, ValueError, AttributeError) as fault:
             raise UserError(f"not a target ({fault})", str(path), "choose another --out folder") from fault
 
 

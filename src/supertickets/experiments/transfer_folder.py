@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from supertickets import settings, storage
+from supertickets import settings
 from supertickets.config import TransferConfig
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, ENCODERS, RUNS
+from supertickets.experiments.layout import CACHE, CONFIG_FILE, ENCODERS, RUNS
+from supertickets.experiments.origins import read_data, task_of
 from supertickets.experiments.plans import Starts, kept_shares, plan_transfer
 from supertickets.experiments.runs import TransferRun, settings_of
 
@@ -31,8 +32,7 @@ class TransferFolder:
         """Read a prepared folder; raises UserError when it is none."""
         if not is_transfer(folder):
             raise UserError("this is not the folder of a transfer", str(folder), "give the --out folder of transfer")
-        data = storage.read_json(folder / DATA_FILE)
-        return cls(folder, settings.load_transfer(folder / CONFIG_FILE), Task.from_dict(data["task"]), data)
+        return cls(folder, settings.load_transfer(folder / CONFIG_FILE), task_of(folder), read_data(folder))
 
     @property
     def starts(self) -> Starts:

@@ -25,6 +25,7 @@ from supertickets.encoders.pruning import kept_units
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, RUNS, TARGET_FILE, TICKETS
+from supertickets.experiments.origins import read_data, task_of, write_data
 from supertickets.experiments.runs import Run, TaskRun, TransferRun, settings_of
 from supertickets.learning.training import resolved_precision
 from supertickets.tickets.drawing import check_min_heads, check_rounds
@@ -100,7 +101,7 @@ class Inputs:
         for split, examples in self.examples.items():
             tokenise(examples, self.tokenizer, self.max_length, folder / CACHE / split)
         about = {"task": asdict(self.loaded.task), "sizes": self.loaded.sizes, "notes": self.loaded.notes}
-        storage.write_json(folder / DATA_FILE, {**about, "origin": self.origin, **more})
+        write_data(folder, {**about, "origin": self.origin, **more})
         storage.write_text(folder / CONFIG_FILE, settings.dump(self.config))
 
 
@@ -124,8 +125,7 @@ class Workspace:
             raise UserError(
                 "this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find"
             )
-        task = Task.from_dict(storage.read_json(folder / DATA_FILE)["task"])
-        return cls(folder, settings.load(folder / CONFIG_FILE), task)
+        return cls(folder, settings.load(folder / CONFIG_FILE), task_of(folder))
 
     @property
     def encoder_name(self) -> str:
@@ -145,7 +145,7 @@ class Workspace:
     @cached_property
     def data(self) -> dict[str, Any]:
         """Sizes, notes and checksum of the data, as `prepare` found them."""
-        return storage.read_json(self.folder / DATA_FILE)
+        return read_data(self.folder)
 
     def splits(self, seed: int) -> Splits:
         """The seed's own train and selection examples, and the report examples that all seeds share."""
@@ -233,10 +233,10 @@ def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> Non
         raise UserError(
             f"this folder belongs to another config ({'; '.join(changed)})", str(folder), "choose another --out folder"
         )
-    known = storage.read_json(folder / DATA_FILE)["origin"]
+    known = read_data(folder)["origin"]
     for what, now in origin.items():
-        if known[what] != now:
-            before = f", from {known[what]} to {now}" if what == "precision" else ""
+        if known.get(what) != now:
+            before = f", from {known.get(what)} to {now}" if what == "precision" else ""
             raise UserError(
                 f"the {what} has changed since this sweep began{before}", str(folder), "choose another --out folder"
             )

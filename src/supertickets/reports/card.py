@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -99,10 +101,16 @@ def _kept(facts: Facts) -> str:
     ]
     parts = [_table(("kept", "of the full model"), rows)]
     if facts.encoder is not None:
-        parts.insert(0, f"Made from the pretrained encoder {_plain_name(facts.encoder)}.")
+        parts.insert(0, f"Made from the pretrained encoder {escaped(_plain_name(facts.encoder))}.")
     if facts.pruned:
         parts.append("The rest is not masked but gone: the model is smaller and faster.")
     return "\n\n".join(parts)
+
+
+def escaped(text: str) -> str:
+    """Text that is not ours as Markdown that shows it as it is, on one line: no HTML, no links, no cells."""
+    one_line = " ".join(text.split())
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", html.escape(one_line, quote=False))
 
 
 def _plain_name(encoder: str) -> str:
@@ -121,17 +129,17 @@ def _scores(sweep: Sweep, onnx: bool) -> str:
         for name, level, group in levels
         if group
     ]
-    head = ("kind", "level", "weights of the encoder's layers", f"{' and '.join(task.metrics)} × 100", "seeds")
+    head = ("kind", "level", "weights of the encoder's layers", f"{escaped(' and '.join(task.metrics))} × 100", "seeds")
     chosen = f"Level {outcome['sparsity']:g} was chosen on examples held out of the training set, not on these scores."
     return "\n\n".join(
         [
-            f"## Scores on {task.name}",
-            str(outcome["sentence"]),
+            f"## Scores on {escaped(task.name)}",
+            escaped(str(outcome["sentence"])),
             *([_delivered(sweep.delivered, onnx)] if sweep.delivered else []),
             _table(head, rows),
             f"Mean ± standard deviation over seeds, on the report split. {chosen} Random and losing tickets are "
             "controls: they have as many units as the winning ones.",
-            *([task.note] if task.note else []),
+            *([escaped(task.note)] if task.note else []),
         ]
     )
 

@@ -21,6 +21,9 @@ TICKET_FILE = "ticket.json"
 ARRAYS_FILE = "ticket.safetensors"
 PRESENT = ("present_heads", "present_ffn")  # of an importance that a pruned model gave
 FORMAT = "supertickets ticket 1"
+MOST_UNITS = 2**24  # heads or FFN units of one encoder: several times those of the largest there is
+HEADER = 2**16  # bytes; that of six arrays takes less than one kilobyte
+UNIT = 24  # bytes: a unit has a bit in the mask, a score, and a bit for its presence
 
 
 @dataclass(frozen=True)
@@ -56,25 +59,32 @@ class Ticket:
             if self.importance.present is not None:
                 arrays |= dict(zip(PRESENT, self.importance.present, strict=True))
         checksum = storage.write_arrays(folder / ARRAYS_FILE, arrays)
-        storage.write_json(folder / TICKET_FILE, _body(self) | {"arrays": ARRAYS_FILE, "arrays_sha256": checksum})
+        storage.write_sealed(folder / TICKET_FILE, _body(self) | {"arrays": ARRAYS_FILE, "arrays_sha256": checksum})
 
     @classmethod
     def load(cls, folder: Path) -> Ticket:
-        """Read a ticket back; raises UserError when a file is missing, torn, edited by hand or of another format."""
+        """Read a ticket back; raises UserError when a file is missing, torn, edited by hand or of another format.
+
+        A ticket may be a stranger's: nothing larger than the encoder that it describes is read or made.
+        """
         path = folder / TICKET_FILE
-        body = storage.read_json(path)
+        body = storage.read_sealed(path)
         if body.get("format") != FORMAT:
             raise UserError(f"not a ticket: its format is {body.get('format')!r}, expected {FORMAT!r}", str(path))
         _check_kind(body.get("kind"))
         try:
-            arrays = storage.read_arrays(folder / ARRAYS_FILE, sha256=body["arrays_sha256"])
+            _check_types(body)
+            units = _units(body["structures"])
+            arrays = storage.read_arrays(folder / ARRAYS_FILE, body["arrays_sha256"], HEADER + UNIT * units)
+            if units > arrays["heads"].size + arrays["ffn"].size:  # before anything of that size is made
+                raise UserError(f"its structures have {units:,} units, more than its mask", str(path))
             structures = Structures.from_dict(body["structures"])
             ticket = cls(
                 mask=Mask(structures, arrays["heads"], arrays["ffn"]),
                 importance=_importance(structures, arrays, body.get("importance_scale", "raw")),
                 **{name: body[name] for name in ("kind", "sparsity", "seed", "encoder", "rewind_sha256", "provenance")},
             )
-        except (KeyError, TypeError) as fault:
+        except (KeyError, TypeError, ValueError) as fault:
             raise UserError(f"not a whole ticket ({fault})", str(path)) from fault
         if body.get("layers") != _layers(ticket.mask):
             raise UserError("its layers differ from the stored mask", str(path), f"edit neither it nor {ARRAYS_FILE}")
@@ -93,6 +103,25 @@ class Ticket:
             if not np.array_equal(a, b):
                 numbers = f"{a.mean():,.0f} weights in a {name}; the encoder has {b.mean():,.0f}"
                 raise UserError(f"this ticket was made for {ours.architecture} with {numbers}", "ticket")
+
+
+def _units(plain: Mapping[str, Any]) -> int:
+    """Heads and FFN units that a description of structures speaks of; raises UserError for more than there can be."""
+    layers, heads, units = (plain.get(name) for name in ("layers", "heads_per_layer", "units_per_layer"))
+    if not (isinstance(layers, int) and isinstance(heads, int) and isinstance(units, int)):
+        return 0  # what is wrong with it, `Structures` says
+    if not all(0 < layers * width <= MOST_UNITS for width in (heads, units)):
+        what = f"{layers} layers of {heads} heads and {units} FFN units cannot be; at most {MOST_UNITS:,} can"
+        raise UserError(what, "structures")
+    return layers * (heads + units)
+
+
+def _check_types(body: Mapping[str, Any]) -> None:
+    """Raise TypeError for a value of another type than `save` writes."""
+    kinds = {"sparsity": (int, float), "seed": (int,), "encoder": (str,), "rewind_sha256": (str,)}
+    for name, kind in (kinds | {"provenance": (dict,), "arrays_sha256": (str,), "structures": (dict,)}).items():
+        if not isinstance(body[name], kind):
+            raise TypeError(f"{name} is a {type(body[name]).__name__}")
 
 
 def _check_kind(kind: object) -> None:

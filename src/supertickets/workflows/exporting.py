@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from supertickets import storage
-from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.layout import (
     CONFIG_FILE,
-    DATA_FILE,
     MODEL,
     OUTCOME_FILE,
     SHARED_FILE,
@@ -19,6 +17,7 @@ from supertickets.experiments.layout import (
     SUPER_TICKET,
     TASK_FILE,
 )
+from supertickets.experiments.origins import task_of
 from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import load_all
 from supertickets.experiments.transfer_folder import check_no_transfer
@@ -127,6 +126,8 @@ def _copy_sentence_modules(source: Path, target: Path) -> None:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     for folder in source.glob("[0-9]*_*"):  # such as 1_Pooling
+        if links := [path for path in (folder, *folder.rglob("*")) if path.is_symlink() and path.is_dir()]:
+            raise UserError("a link to another folder, which is not copied", str(links[0]), "put the folder there")
         shutil.copytree(folder, target / folder.name)
 
 
@@ -163,6 +164,6 @@ def _sweep(source: Path) -> Sweep | None:
     folder = source.parent
     if source.name != SUPER_TICKET or not (folder / OUTCOME_FILE).is_file():
         return None
-    task = Task.from_dict(storage.read_json(folder / DATA_FILE)["task"])
-    delivered = storage.read_json(folder / SPEED_FILE) if (folder / SPEED_FILE).is_file() else {}
-    return Sweep(task, load_all(folder), storage.read_json(folder / OUTCOME_FILE), delivered)
+    task = task_of(folder)
+    delivered = storage.read_sealed(folder / SPEED_FILE) if (folder / SPEED_FILE).is_file() else {}
+    return Sweep(task, load_all(folder), storage.read_sealed(folder / OUTCOME_FILE), delivered)

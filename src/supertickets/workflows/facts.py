@@ -1,4 +1,4 @@
-"""Facts in words: rows of a label and a text, and lengths of time."""
+"""Facts in words: rows of a label and a text, lengths of time, and text that a terminal only shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from collections.abc import Sequence
 def aligned(title: str, rows: Sequence[tuple[str, str]]) -> str:
     """The title, then one line for each row that has a text, labels in one column."""
     width = max((len(label) for label, _ in rows), default=0)
-    return "\n".join([title, *(f"  {label:<{width}}  {text}" for label, text in rows if text)])
+    lines = [title, *(f"  {label:<{width}}  {text}" for label, text in rows if text)]
+    return "\n".join(printable(line.replace("\n", " ")) for line in lines)
+
+
+def printable(text: str) -> str:
+    """The text with escapes for what a terminal would obey instead of show; line ends stay."""
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
 def duration(seconds: float) -> str:

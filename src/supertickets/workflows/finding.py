@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from supertickets import settings, storage
 from supertickets.config import Budget, Config
-from supertickets.experiments.layout import CONFIG_FILE, SUPER_TICKET
+from supertickets.experiments.layout import CONFIG_FILE, SPEED_FILE, SUPER_TICKET
 from supertickets.experiments.outcome import Outcome
 from supertickets.experiments.progress import Progress, Silent
 from supertickets.experiments.targets import Target, kept_target
@@ -163,6 +163,7 @@ def sweep_task(config: Config, folder: Path, workers: int | None, progress: Prog
             finalists = schedule(prepared.config, prepared.task, records).finalists
             run = super_run(prepared, records, choose(records, finalists).sparsity)
             if not is_delivered(prepared, run):
+                (folder / SPEED_FILE).unlink(missing_ok=True)  # of another super ticket, or damaged
                 conclude_and_report(folder)  # the result is there even if the rest fails
                 progress.say("training the super ticket once more, to keep its model, and timing it")
                 result_of(pool.submit(deliver, folder, run))

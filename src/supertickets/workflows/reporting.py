@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supertickets import settings, storage
-from supertickets.data.tasks import Task
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, OUTCOME_FILE, SPEED_FILE
+from supertickets.experiments.layout import CONFIG_FILE, OUTCOME_FILE, SPEED_FILE
+from supertickets.experiments.origins import read_data, task_of
 from supertickets.experiments.targets import Achieved
 from supertickets.experiments.transfer_folder import is_transfer
 from supertickets.learning.speed import Speedup
@@ -84,7 +84,7 @@ def _report_sharing(folder: Path) -> tuple[SharingOutcome, Path]:
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if sharing.finished:
         result = outcome.to_dict() | {"sentence": sentence(outcome), "missing": sharing.missing}
-        storage.write_json(folder / OUTCOME_FILE, result)
+        storage.write_sealed(folder / OUTCOME_FILE, result)
     return outcome, write_sharing_page(folder, sharing, outcome)
 
 
@@ -100,7 +100,7 @@ def _report_transfer(folder: Path) -> tuple[TransferOutcome, Path]:
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if outcome.points:
         result = outcome.to_dict() | {"sentence": sentence(outcome), "missing": found.missing}
-        storage.write_json(folder / OUTCOME_FILE, result)
+        storage.write_sealed(folder / OUTCOME_FILE, result)
     return outcome, write_transfer_page(folder, found, outcome)
 
 
@@ -116,13 +116,13 @@ def _report(folder: Path) -> tuple[Findings, Path]:
         raise UserError(
             "this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find"
         )
-    config, data = settings.load(folder / CONFIG_FILE), storage.read_json(folder / DATA_FILE)
-    findings = gather(config, Task.from_dict(data["task"]), data, load_all(folder), *_delivered(folder))
+    config, data = settings.load(folder / CONFIG_FILE), read_data(folder)
+    findings = gather(config, task_of(folder), data, load_all(folder), *_delivered(folder))
     write_figures(folder, findings)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if findings.outcome is not None:
         result = findings.outcome.to_dict() | {"sentence": sentence(findings.outcome), "missing": findings.missing}
-        storage.write_json(folder / OUTCOME_FILE, result)
+        storage.write_sealed(folder / OUTCOME_FILE, result)
     return findings, write_page(folder, findings)
 
 
@@ -131,5 +131,8 @@ def _delivered(folder: Path) -> tuple[Speedup | None, Achieved | None]:
     path = folder / SPEED_FILE
     if not path.is_file():
         return None, None
-    plain = storage.read_json(path)
-    return Speedup.from_dict(plain), Achieved(**plain["achieved"]) if "achieved" in plain else None
+    plain = storage.read_sealed(path, "delete it: find measures anew")
+    try:
+        return Speedup.from_dict(plain), Achieved(**plain["achieved"]) if "achieved" in plain else None
+    except (KeyError, TypeError) as fault:
+        raise UserError(f"not a speed-up ({fault})", str(path), "delete it: find measures anew") from fault

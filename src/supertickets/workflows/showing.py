@@ -6,18 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool
 
 from supertickets import settings, storage
 from supertickets.config import Config, ShareConfig
-from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.layout import (
     CONFIG_FILE,
-    DATA_FILE,
     MODEL,
     OUTCOME_FILE,
     REPORT_FILE,
@@ -25,6 +23,7 @@ from supertickets.experiments.layout import (
     SUPER_TICKET,
     TASKS,
 )
+from supertickets.experiments.origins import task_of
 from supertickets.experiments.racing import Schedule, follow, reason
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run
@@ -124,7 +123,7 @@ def show_sweep(folder: Path) -> Shown:
     missing = [_title(run) for run in runs if run.name not in records and run.name not in damaged]
     missing += [name for name in (SUPER_TICKET, REPORT_FILE) if not (folder / name).exists()]
     seconds = _seconds(list(records.values()))
-    outcome = storage.read_json(folder / OUTCOME_FILE) if (folder / OUTCOME_FILE).is_file() else {}
+    outcome = _outcome(folder)
     trained = sum(record.cost.trained_examples for record in records.values())
     rows = (
         ("what", _describe(config)),
@@ -146,7 +145,7 @@ def show_sharing(folder: Path) -> Shown:
     records = [record for task in sharing.tasks for arm in arms for record in task.records[arm]]
     missing = [*sharing.missing, *(name for name in (MODEL, REPORT_FILE) if not (folder / name).exists())]
     seconds = _seconds(records)
-    outcome = storage.read_json(folder / OUTCOME_FILE) if (folder / OUTCOME_FILE).is_file() else {}
+    outcome = _outcome(folder)
     each = ", ".join(f"{len(sharing.tasks[0].records[arm])} of {len(config.seeds)} {arm}" for arm in arms)
     names = listed([task.name for task in sharing.tasks])
     tickets = [
@@ -171,7 +170,7 @@ def show_transfer(folder: Path) -> Shown:
     config, records = found.config, [record for group in found.records.values() for record in group]
     missing = [*found.missing, *([] if (folder / REPORT_FILE).exists() else [REPORT_FILE])]
     seconds, done = _seconds(records), Counter(record.kind for record in records)
-    outcome = storage.read_json(folder / OUTCOME_FILE) if (folder / OUTCOME_FILE).is_file() else {}
+    outcome = _outcome(folder)
     rows = (
         ("what", f"{found.task.name} with what {config.source} has made of {config.encoder.name}"),
         ("examples", listed([f"{size} ({100 * share:g} %)" for share, size in found.shares.items()])),
@@ -197,6 +196,11 @@ _WHOLE = {
 _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
 
 
+def _outcome(folder: Path) -> dict[str, Any]:
+    path = folder / OUTCOME_FILE
+    return storage.read_sealed(path, "run report again") if path.is_file() else {}
+
+
 def _records(folder: Path, config: Config) -> tuple[Schedule, dict[str, Record], dict[str, str]]:
     """What the sweep wants and, by the names of its runs, its records and what is wrong with those that are damaged."""
     damaged: dict[str, str] = {}
@@ -204,13 +208,13 @@ def _records(folder: Path, config: Config) -> tuple[Schedule, dict[str, Record],
     def find(run: Run) -> Record | None:  # one torn file hides no other
         place = folder / RUNS / run.name
         try:
-            return Record.load(place) if (place / RECORD_FILE).is_file() else None
+            return Record.load(place, run.name) if (place / RECORD_FILE).is_file() else None
         except UserError as fault:
             damaged[run.name] = str(fault)
             return None
 
     racing = config.strategy == "race"
-    task = Task.from_dict(storage.read_json(folder / DATA_FILE)["task"]) if racing else None
+    task = task_of(folder) if racing else None
     wanted, records, _ = follow(config, task, find)
     return wanted, records, damaged
 

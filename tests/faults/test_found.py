@@ -1,0 +1,125 @@
+"""Bad input that once ended in a traceback, or was taken for good: each by name, and refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supertickets import storage
+from tiny_sweeps import write_films
+from watching import survives
+
+pytestmark = pytest.mark.usefixtures("no_training")
+
+CONFIGS = {
+    "a NUL character": ("\0budget: smoke", "not valid YAML"),
+    "a NUL in a path": (r'data: {train: "a\0b", test: b.csv}', "holds a NUL character"),
+    "half a character": (r'data: {train: "\ud800", test: b.csv}', "error"),
+    "lists two hundred deep": (f"seeds: {'[' * 250}{']' * 250}", "not valid YAML"),
+    "keys sixty deep": ("\n".join(f"{' ' * depth}a:" for depth in range(60)), "unknown"),
+    "a name of five thousand letters": (f"data: {{train: {'x' * 5000}.csv, test: b.csv}}", "name is too long"),
+    "a number of forty digits": (f"training: {{batch_size: {10**40}}}", "training.batch_size"),
+    "an infinite number": ("training: {learning_rate: .inf}", "training.learning_rate"),
+    "aliases for a billion": (
+        "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10))]),
+        "too large",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_configs(case: str, tmp_path: Path) -> None:
+    """In a config, for check and for sweep."""
+    text, words = CONFIGS[case]
+    (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+    for line in (["check", "a.yaml"], ["sweep", "a.yaml", "--workers", "1", "--out", "out"]):
+        code, told = survives(line, tmp_path.resolve())
+        assert code == 2 and words in told, told
+        assert all(len(one) < 6000 for one in told.splitlines())
+
+
+TEXT, LABEL = '{"review": %s, "stars": "no"}', '{"review": "fine", "stars": %s}'
+ROWS = {
+    "half a character in a text": (TEXT % r'"\ud83d"', "has half a character"),
+    "half a character in a label": (LABEL % r'"\ud83d"', "has half a character"),
+    "a label of four hundred digits": (LABEL % ("9" * 400), "nothing is trained here"),
+    "a label of five thousand digits": (LABEL % ("9" * 5000), "not JSON"),
+    "a label that is infinite": (LABEL % "1e999", "nothing is trained here"),
+    "lists without end": (TEXT % ("[" * 100_000), "not JSON"),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_rows(case: str, tmp_path: Path) -> None:
+    """In a JSON line of the training examples: refused, or read as a word, so that only training is left to do."""
+    row, words = ROWS[case]
+    films = write_films(tmp_path)
+    good = [json.dumps({"review": f"film {n}", "stars": ("no", "yes")[n % 2]}) for n in range(20)]
+    (films / "train.jsonl").write_text("\n".join([*good, row]), encoding="utf-8")
+    line = ["find", "--train", "train.jsonl", "--test", "test.csv", "--text", "review", "--label", "stars"]
+    code, told = survives(
+        [*line, "--encoder", "minilm", "--workers", "1", "--out", "out"], tmp_path.resolve(), [tmp_path / "out"]
+    )
+    assert code == 2 and words in told, told
+
+
+LINES = {
+    "a name that is too long": (["show", "x" * 300], "this name is too long"),
+    "a file as a folder": (["show", "train.csv/runs"], "error"),
+    "bytes that are no text": (["show", "\udcff"], "no such file or folder"),
+    "what a terminal obeys": (["show", "\x1b[31mred"], r"\x1b[31mred: no such file or folder"),
+}
+
+
+@pytest.mark.parametrize("case", LINES)
+def test_command_lines(case: str, tmp_path: Path) -> None:
+    """On the command line."""
+    line, words = LINES[case]
+    write_films(tmp_path)
+    code, told = survives(line, tmp_path.resolve())
+    assert code == 2 and words in told, told
+
+
+def reshaped(folder: Path, file: str, change: Callable[[dict[str, object]], object]) -> None:
+    """A change of a JSON file, which has no seal afterwards: as an old one, or a stranger's."""
+    path = next(folder.glob(file))
+    body = storage.read_json(path)
+    body.pop(storage.SEAL, None)
+    change(body)
+    path.write_text(json.dumps(body), encoding="utf-8")
+
+
+FOLDERS: dict[str, tuple[str, Callable[[dict[str, object]], object], list[str]]] = {
+    "data without a task": ("data.json", lambda body: body.pop("task"), ["report"]),
+    "a task of another kind": ("data.json", lambda body: body.update(task=[1]), ["report"]),
+    "sizes of another kind": ("data.json", lambda body: body.update(sizes={"train": 3}), ["report"]),
+    "a speed without numbers": ("speedup.json", lambda body: body.clear(), ["report"]),
+    "a ticket without origin": ("tickets/*/ticket.json", lambda body: body.update(provenance=3), ["show", "tickets/*"]),
+    "structures of a trillion": (
+        "tickets/*/ticket.json",
+        lambda body: body.update(structures={"layers": 10**12, "heads_per_layer": 1, "units_per_layer": 1}),
+        ["show", "tickets/*"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_folders(case: str, sweep: Path) -> None:
+    """In a sweep's folder."""
+    file, change, (verb, *place) = FOLDERS[case]
+    reshaped(sweep, file, change)
+    code, told = survives([verb, str(next(sweep.glob(place[0])) if place else sweep)], sweep.parent)
+    assert code == 2 and told.count("error: ") == 1, told
+
+
+def test_a_record_of_another_run(sweep: Path) -> None:
+    """A run's record, copied whole into another run's folder, does not count there."""
+    one, other = sorted(sweep.glob("runs/full-s*"))
+    shutil.rmtree(other)
+    shutil.copytree(one, other)
+    code, told = survives(["report", str(sweep)], sweep.parent)
+    assert code == 2 and f"{other}: this is the record of another run ({one.name})" in told
