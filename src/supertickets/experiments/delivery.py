@@ -36,7 +36,7 @@ def super_run(sweep: Workspace, records: Iterable[Record], sparsity: float) -> T
     """
     records = list(records)
     full = {record.seed: record.selection.main for record in records if record.kind == "full"}
-    level = [record for record in records if record.kind == "winning" and record.sparsity == sparsity]
+    level = [r for r in records if (r.kind, r.sparsity) == ("winning", sparsity) and r.seed in full]
     best = max(level, key=lambda record: (record.selection.main - full[record.seed], -record.seed))
     return TicketRun(TuneRun(sweep.config, best.seed), "winning", sparsity)
 

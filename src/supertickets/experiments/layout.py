@@ -9,6 +9,7 @@ SPEED_FILE = "speedup.json"
 OUTCOME_FILE = "outcome.json"
 TASK_FILE = "ticket_task.json"  # in a delivered or exported model's folder
 REPORT_FILE = "report.html"
+FAILED_FILE = "failed.json"  # in the folder of a run that failed every time
 RUNS = "runs"
 TICKETS = "tickets"
 TASKS = "tasks"

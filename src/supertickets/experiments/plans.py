@@ -13,6 +13,11 @@ def plan(config: Config) -> list[Run]:
     return [*tuned, *(TicketRun(tune, kind, level) for kind, level in cells for tune in tuned)]
 
 
+def cost(run: Run) -> float:
+    """What a run costs relative to tuning the full model: tickets are physically smaller."""
+    return 1.0 - 0.8 * run.sparsity
+
+
 def _kinds(config: Config) -> list[Kind]:
     controls = [kind for kind in config.tickets.kinds if kind != "winning"]
     return ["winning", *controls]

@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Executor, Future, as_completed
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 
 from supertickets.encoders.shared import described, is_whole, save_shared
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
+from supertickets.experiments.failures import Setbacks, fault_of
 from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.layout import MODEL, RUNS
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import SharingRun
-from supertickets.experiments.sweeps import result_of
 
 
 def share_missing(tasks: Gathering, pool: Executor, progress: Progress) -> list[Record]:
     """Execute every run of the experiment that is not finished, and return the records of all of them.
 
-    A run has one record a task; it is finished when all are there. A damaged record does not count.
+    A run has one record a task; it is finished when all are there. A damaged record does not count. A
+    run that fails is tried again and at last recorded as failed, as in `sweeps.run_missing`.
     """
     runs = tasks.runs()
     missing = [run for run in runs if not _is_sound(tasks, run, progress)]
     progress.plan(float(len(missing)), len(missing))
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} multi-task runs are there already")
-    futures: dict[Future[None], SharingRun] = {}
+    for run in _execute(tasks, missing, pool, Setbacks(tasks.folder, progress)):
+        progress.done(run.name, 1.0, _line(run, records_of(tasks, run)))
+    return [record for run in runs if _is_done(tasks, run) for record in records_of(tasks, run)]
+
+
+def _execute(
+    tasks: Gathering, missing: Sequence[SharingRun], pool: Executor, setbacks: Setbacks
+) -> Iterator[SharingRun]:
+    running: dict[Future[None], SharingRun] = {}
     try:
-        futures = {pool.submit(_share_and_save, run, tasks.folder): run for run in missing}
-        for future in as_completed(futures):
-            result_of(future)
-            run = futures[future]
-            progress.done(run.name, 1.0, _line(run, records_of(tasks, run)))
+        running |= {pool.submit(_share_and_save, run, tasks.folder): run for run in missing}
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                run = running.pop(future)
+                fault = fault_of(future)
+                if fault is None:
+                    setbacks.settled(run.name)
+                    yield run
+                elif setbacks.again(run.name, fault, f"{run.arm}, seed {run.seed}"):
+                    running[pool.submit(_share_and_save, run, tasks.folder)] = run
     finally:
-        for future in futures:
+        for future in running:
             future.cancel()
-    return [record for run in runs for record in records_of(tasks, run)]
 
 
 def chosen_run(tasks: Gathering, records: Sequence[Record]) -> SharingRun:
@@ -104,8 +118,7 @@ def _share_and_save(run: SharingRun, folder: Path) -> None:
 
 
 def _is_sound(tasks: Gathering, run: SharingRun, progress: Progress) -> bool:
-    paths = [record_folder(tasks.folder, run, task) / RECORD_FILE for task in tasks.sweeps]
-    if not all(path.is_file() for path in paths):
+    if not _is_done(tasks, run):
         return False
     try:
         records_of(tasks, run)
@@ -113,6 +126,10 @@ def _is_sound(tasks: Gathering, run: SharingRun, progress: Progress) -> bool:
         progress.say(f"computing again: {fault.where}: {fault.what}")
         return False
     return True
+
+
+def _is_done(tasks: Gathering, run: SharingRun) -> bool:
+    return all((record_folder(tasks.folder, run, task) / RECORD_FILE).is_file() for task in tasks.sweeps)
 
 
 def _line(run: SharingRun, records: Sequence[Record]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.bench import Result
-from supertickets.experiments.plans import plan
+from supertickets.experiments.failures import Setbacks, fault_of
+from supertickets.experiments.plans import cost, plan
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
@@ -20,18 +21,19 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     """Execute every planned run that has no record yet, and return the records of the whole plan.
 
     A ticket's run starts as soon as its seed's tuned model is scored. A damaged record does not count:
-    its run is told and executed again. A failed run stops the sweep with its error; what has finished
-    stays.
+    its run is told and executed again. A run that fails is tried again; after `failures.ATTEMPTS` its error is
+    kept as `failed.json`, it and the tickets that needed it are left out, and the sweep goes on. A UserError
+    stops the sweep at once; what has finished stays.
     """
     runs = plan(sweep.config)
     missing = [run for run in runs if not _is_sound(sweep, run, progress)]
     progress.plan(sum(map(cost, missing), 0.0), len(missing))
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
-    for run, record in _execute(sweep, missing, pool, workers):
+    for run, record in _execute(sweep, missing, pool, workers, Setbacks(sweep.folder, progress)):
         line = f"{_title(run)}: {100 * record.report.main:.1f} ({sum(record.cost.seconds.values()):.0f} s)"
         progress.done(run.name, cost(run), line)
-    return [Record.load(sweep.run_folder(run)) for run in runs]
+    return [Record.load(sweep.run_folder(run)) for run in runs if _is_done(sweep, run)]
 
 
 def perform(run: Run, sweep: Workspace) -> Result:
@@ -39,12 +41,9 @@ def perform(run: Run, sweep: Workspace) -> Result:
     return lottery.tune_and_score(run, sweep) if isinstance(run, TuneRun) else lottery.retrain(run, sweep)
 
 
-def cost(run: Run) -> float:
-    """What a run costs relative to tuning the full model: tickets are physically smaller."""
-    return 1.0 - 0.8 * run.sparsity
-
-
-def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: int) -> Iterator[tuple[Run, Record]]:
+def _execute(
+    sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: int, setbacks: Setbacks
+) -> Iterator[tuple[Run, Record]]:
     waiting, running = list(missing), dict[Future[None], Run]()
     try:
         while waiting or running:
@@ -55,20 +54,25 @@ def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: 
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 run = running.pop(future)
-                result_of(future)
-                yield run, Record.load(sweep.run_folder(run))
+                fault = fault_of(future)
+                if fault is None:
+                    setbacks.settled(run.name)
+                    yield run, Record.load(sweep.run_folder(run))
+                elif setbacks.again(run.name, fault, _title(run)):
+                    waiting.insert(0, run)
+                else:
+                    waiting = _without_tickets_of(run, waiting, setbacks)
     finally:
         for future in running:
             future.cancel()
 
 
-def result_of(future: Future[None]) -> None:
-    """Wait for a run; raises its error, and UserError when its worker was killed."""
-    try:
-        future.result()
-    except BrokenExecutor as fault:
-        what = "a worker process was killed, most often for lack of memory"
-        raise UserError(what, "--workers", "run the same command with fewer; what is finished is kept") from fault
+def _without_tickets_of(lost: Run, waiting: list[Run], setbacks: Setbacks) -> list[Run]:
+    """What can still run without a run that was given up: of a tuned model, not its tickets."""
+    skipped = [run for run in waiting if isinstance(run, TicketRun) and run.tune == lost]
+    if skipped:
+        setbacks.skip(f"{_title(lost)}: the {len(skipped)} tickets drawn from it are skipped")
+    return [run for run in waiting if run not in skipped]
 
 
 def _perform_and_save(run: Run, folder: Path) -> None:

@@ -129,8 +129,10 @@ def sweep_task(config: Config, folder: Path, workers: int | None, progress: Prog
     from supertickets.experiments.aiming import aimed
     from supertickets.experiments.delivery import deliver, is_delivered, super_run
     from supertickets.experiments.executors import check_workers, default_workers, executor
-    from supertickets.experiments.outcome import choose
-    from supertickets.experiments.sweeps import result_of, run_missing
+    from supertickets.experiments.failures import check_enough, failures, insist
+    from supertickets.experiments.outcome import choose, comparable
+    from supertickets.experiments.plans import plan
+    from supertickets.experiments.sweeps import run_missing
     from supertickets.experiments.workspace import Inputs, check_not_a_strangers
     from supertickets.workflows.reporting import conclude_and_report
 
@@ -147,10 +149,12 @@ def sweep_task(config: Config, folder: Path, workers: int | None, progress: Prog
         progress.say(_examples(inputs))
         with executor(workers) as pool:
             records = run_missing(prepared, pool, workers, progress)
+            failed = failures(folder, [run.name for run in plan(prepared.config)])
+            check_enough(folder, failed, bool(comparable(records)))
             run = super_run(prepared, records, choose(records).sparsity)
             if not is_delivered(prepared, run):
                 conclude_and_report(folder)  # the result is there even if the rest fails
                 progress.say("training the super ticket once more, to keep its model, and timing it")
-                result_of(pool.submit(deliver, folder, run))
+                insist(pool, deliver, folder, run)
         outcome, sentence, page = conclude_and_report(folder)
     return Found(sentence, outcome, page, folder / SUPER_TICKET)

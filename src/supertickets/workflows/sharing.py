@@ -38,9 +38,9 @@ def share(
     name>) keeps everything; calling again resumes. Raises UserError for bad input.
     """
     from supertickets.experiments.executors import check_workers, default_workers, executor
+    from supertickets.experiments.failures import check_enough, failures, insist
     from supertickets.experiments.gathering import Gathering, check_owner, sweep_folder
     from supertickets.experiments.shares import chosen_run, deliver_shared, is_shared_delivered, share_missing
-    from supertickets.experiments.sweeps import result_of
     from supertickets.workflows.reporting import conclude_and_report_sharing
 
     config = settings.load_shared(Path(file), set)
@@ -58,11 +58,12 @@ def share(
         tasks = Gathering.put(folder, config)
         with executor(workers) as pool:
             records = share_missing(tasks, pool, progress)
-            if "sharing" in config.arms:
+            check_enough(folder, failures(folder, [run.name for run in tasks.runs()]), bool(records))
+            if any(record.kind == "sharing" for record in records):
                 run = chosen_run(tasks, records)
                 if not is_shared_delivered(folder, run):
                     progress.say("training the shared model once more, to keep it")
-                    result_of(pool.submit(deliver_shared, folder, run))
+                    insist(pool, deliver_shared, folder, run)
         sentence, page = conclude_and_report_sharing(folder)
     return Shared(sentence, page, folder / MODEL)
 

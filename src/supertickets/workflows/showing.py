@@ -14,6 +14,7 @@ from jaxtyping import Bool
 from supertickets import settings, storage
 from supertickets.config import Config, ShareConfig
 from supertickets.errors import UserError
+from supertickets.experiments.failures import Failure, failures
 from supertickets.experiments.layout import CONFIG_FILE, MODEL, OUTCOME_FILE, REPORT_FILE, SUPER_TICKET, TASKS
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import RECORD_FILE, Record
@@ -116,6 +117,7 @@ def show_sweep(folder: Path) -> Shown:
         ("what", _describe(config)),
         ("done", f"{len(records)} of {len(runs)} runs: {_progress(runs, records)}"),
         ("damaged", "; ".join(damaged.values())),
+        ("failed", _failed(failures(folder, [run.name for run in runs]))),
         ("result", str(outcome.get("sentence", ""))),
         ("cost", f"{_cost(seconds)}; {trained} examples trained on" if records else ""),
     )
@@ -141,6 +143,7 @@ def show_sharing(folder: Path) -> Shown:
     rows = (
         ("what", f"{names} sharing {config.encoder.name}: seeds {listed(config.seeds)}"),
         ("done", f"{sharing.finished} of {sharing.planned} multi-task runs: {each}"),
+        ("failed", "; ".join(f"{name}: {error}" for name, error in sharing.failed.items())),
         *tickets,
         ("result", str(outcome.get("sentence", ""))),
         ("cost", _cost(seconds)),
@@ -168,6 +171,11 @@ def _records(folder: Path, runs: Sequence[Run]) -> tuple[dict[str, Record], dict
             except UserError as fault:
                 damaged[run.name] = str(fault)
     return records, damaged
+
+
+def _failed(failed: Mapping[str, Failure]) -> str:
+    """The runs that failed every time, with the last lines of their errors."""
+    return "; ".join(f"{name}: {one.error}" for name, one in failed.items())
 
 
 def _describe(config: Config) -> str:
