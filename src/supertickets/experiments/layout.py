@@ -16,4 +16,5 @@ TASKS = "tasks"
 MODEL = "model"
 SHARED_FILE = "shared.json"  # in MODEL; as encoders.shared has it, which loads torch
 CACHE = "cache"
+ENCODER = "encoder"  # on a node without this machine's files: the pretrained encoder, beside the data
 SUPER_TICKET = "super_ticket"

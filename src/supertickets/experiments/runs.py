@@ -11,9 +11,11 @@ from supertickets.config import Arm, Config, Kind, ShareConfig
 from supertickets.conflicts import task_config
 
 # What shapes no run's result: the sweep's levels (a target sets one) and kinds, so that it may grow without
-# recomputing, logging, and where data and encoder lie: what they hold does, and the folder keeps checksums of it.
+# recomputing, logging, what a run takes of a node, and where data and encoder lie: what they hold does, and the
+# folder keeps checksums of it.
 _SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "tickets.target"}
 _SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name"}
+_SHAPELESS |= {"cluster.cores_per_run", "cluster.memory_per_run", "cluster.gpus_per_run"}
 
 
 @dataclass(frozen=True)
