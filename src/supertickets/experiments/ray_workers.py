@@ -133,8 +133,9 @@ class RayExecutor(Executor):
             assert isinstance(answer, Answer)
             return answer
         except ray.exceptions.RayError as fault:
-            printed = "".join(traceback.format_exception(fault))
-            raise DistantError(f"{LOST} ({type(fault).__name__})", printed) from fault
+            started = not isinstance(fault, ray.exceptions.RayTaskError)  # what `perform` raises is no error of Ray
+            line = f"{LOST} ({type(fault).__name__})" if started else f"it could not start: {last_line(fault)}"
+            raise DistantError(line, "".join(traceback.format_exception(fault))) from fault
         finally:
             with self._lock:
                 self._pending.discard(task)
