@@ -36,7 +36,11 @@ TORCH = (
     "supertickets.experiments.workspace",
     "supertickets.testing",
 )
-TORCH_FREE_INSIDE = ("supertickets.learning.metrics", "supertickets.encoders.registry")
+TORCH_FREE_INSIDE = (
+    "supertickets.learning.metrics",
+    "supertickets.learning.processes",
+    "supertickets.encoders.registry",
+)
 
 
 def fresh_python(code: str) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from supertickets.cli import console
+from supertickets.learning.processes import rank
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -53,6 +54,8 @@ ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="A config, such
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0, 2 for bad input, 130 when interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if rank() > 0:  # of several processes that train together, the first speaks, and alone does what trains nothing
+        return console.silently(app, arguments) if {*arguments} & {"find", "sweep", "share"} else 0
     return console.run(app, arguments or ["--help"])
 
 

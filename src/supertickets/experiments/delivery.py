@@ -93,4 +93,4 @@ def cutting(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, reading:
 
 def _circumstances(record: Record) -> list[object]:
     """What equal seeds give equal weights under."""
-    return [record.provenance.get(name) for name in ("machine", "versions", "commit", "threads", "device")]
+    return [record.provenance.get(name) for name in ("machine", "versions", "commit", "threads", "device", "processes")]

@@ -18,6 +18,8 @@ from supertickets.experiments.executors import (
     use_share,
 )
 from supertickets.experiments.ray_workers import RayExecutor, check_ray
+from supertickets.experiments.together import Together
+from supertickets.learning.processes import threads_of_a_process, world
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ def chosen(workers: int | str | None, ray_address: str | None = None) -> int | O
     Raises UserError for a number that this machine does not have, for any other word, and when Ray is
     asked for and not installed.
     """
+    if world() > 1:
+        return 1  # all processes train each run together
     if ray_address is not None and workers not in (None, "ray"):
         what = f"a cluster's nodes decide how many runs there are at once, not --workers {workers}"
         raise UserError(what, f"--ray-address {ray_address}", "leave one of the two out")
@@ -50,6 +54,9 @@ def opened(workers: int | OnRay, share: ClusterConfig) -> Iterator[tuple[Executo
     if isinstance(workers, OnRay):
         with RayExecutor(share, workers.address) as pool:
             yield pool, pool.size
+    elif world() > 1:
+        limit_threads(threads_of_a_process(cores()))
+        yield Together(), 1
     else:
         with executor(workers) as processes:
             yield processes, workers

@@ -49,7 +49,9 @@ def check_launch(batch_size: int, workers: int | str | None, ray_address: str | 
     """
     if os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_ADDR" in os.environ and world() == 1:
         what = "accelerate launch --cpu started one process, not several"
-        raise UserError(what, "accelerate launch", "leave --cpu out and add --multi_gpu (it means DDP), or use torchrun")
+        raise UserError(
+            what, "accelerate launch", "leave --cpu out and add --multi_gpu (it means DDP), or use torchrun"
+        )
     if world() == 1:
         return
     if batch_size % world():
@@ -58,6 +60,12 @@ def check_launch(batch_size: int, workers: int | str | None, ray_address: str | 
     if workers not in (None, 1) or ray_address is not None:
         what = f"{world()} processes train one run together, so runs cannot be spread over workers as well"
         raise UserError(what, "--workers", "leave it out, or start one process")
+
+
+def check_alone(what: str) -> None:
+    """Raise UserError among several processes, for what one alone can do."""
+    if world() > 1:
+        raise UserError(f"works in one process, not in {world()}", what, "start it without torchrun")
 
 
 class Slices:

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from datasets import Dataset
-from torch import nn
+from torch import distributed, nn
 from torch.optim import Optimizer
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
 from supertickets import seeding
@@ -27,6 +27,7 @@ from supertickets.data.sampling import LengthBuckets
 from supertickets.errors import UserError
 from supertickets.learning.distilling import TEACHER_COLUMN, TaughtExamples, distilled
 from supertickets.learning.optimisers import OPTIMISERS
+from supertickets.learning.processes import Dismissed, Slices, rank, world
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ def train(
     model and its tickets see the same batches. With `teacher_logits` (n, classes), or (n,) for one
     output, in the order of the examples, the model also learns to give what the teacher gave:
     `config.teacher_weight` is that term's share of the loss, `config.temperature` softens both.
-    Logs that `config.log_to` asks for go to `log_folder`. Raises UserError when a tracker's package
-    is not installed, or the teacher's rows or classes are not the examples' and the model's.
+    Logs that `config.log_to` asks for go to `log_folder`. Of several processes (torchrun), each takes its
+    part of every batch; when they are done all but the first leave by Dismissed. Raises UserError when a
+    tracker's package is not installed, or the teacher's rows or classes are not the examples' and the model's.
     """
     _check_trackers(config)
     with tempfile.TemporaryDirectory() as scratch, generators_kept():
@@ -67,6 +69,8 @@ def train(
             training_config=config,
             teacher_logits=teacher_logits,
         )
+        if rank() > 0:  # the Trainer has seeded all processes alike, but each part of a batch has its own dropout
+            torch.manual_seed(seeding.derive(seed, f"training in process {rank()}"))
         trainer.remove_callback(PrinterCallback)  # the sweep has one line a run
         with warnings.catch_warnings():
             # accelerate asks for pinned memory even where there is no accelerator.
@@ -74,6 +78,8 @@ def train(
             outcome = trainer.train()
     unwrap(model)
     model.eval()
+    if rank() > 0:
+        raise Dismissed
     return Trained(outcome.global_step, round(config.epochs * len(examples)), outcome.training_loss)
 
 
@@ -94,17 +100,31 @@ class TicketTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         order = seeding.derive(self.args.seed, "batch order")
-        return LengthBuckets(list(self._examples["length"]), self.args.train_batch_size, order)
+        return LengthBuckets(list(self._examples["length"]), self.args.train_batch_size * world(), order)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches in our order; of several processes, this one's part of each batch, cut where one process has it."""
+        if world() == 1:
+            return super().get_train_dataloader()
+        data: Any = self.train_dataset
+        if isinstance(data, Dataset):
+            data, collate = self._remove_unused_columns(data, "training"), self.data_collator
+        else:
+            collate = self._get_collator_with_removed_columns(self.data_collator, "training")
+        order = self._get_train_sampler()
+        assert isinstance(order, LengthBuckets)
+        return DataLoader(data, batch_sampler=Slices(order, rank(), world()), collate_fn=collate)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The model's own loss; with a teacher, the weighted mean of it and the teacher's term, scaled alike."""
         teacher = inputs.pop(TEACHER_COLUMN, None)
-        if teacher is None:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        loss = distilled(loss, outputs, teacher, self._training_config)
+        if teacher is not None:
+            loss = distilled(loss, outputs, teacher, self._training_config)
+        if world() > 1:
+            loss = loss * share_of_batch(len(inputs["labels"]), loss.device)
         return (loss, outputs) if return_outputs else loss
 
     def create_optimizer(self, model: Any = None) -> Optimizer:
@@ -120,6 +140,13 @@ class TicketTrainer(Trainer):
             ]
             self.optimizer = OPTIMISERS[self._training_config.optimiser](groups, self._training_config.learning_rate)
         return self.optimizer
+
+
+def share_of_batch(examples: int, device: torch.device) -> torch.Tensor:
+    """What this process's mean over so many examples counts, so that the mean over processes is the batch's mean."""
+    counts = torch.tensor(float(examples), device=device)
+    distributed.all_reduce(counts)
+    return examples * world() / counts
 
 
 @contextmanager
@@ -165,7 +192,8 @@ def arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path 
     return TrainingArguments(
         output_dir=str(log_folder) if config.log_to and log_folder is not None else scratch,
         num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
+        per_device_train_batch_size=config.batch_size // world(),
+        average_tokens_across_devices=False,  # means of parts are weighed here, and heads count no tokens
         gradient_accumulation_steps=config.gradient_accumulation,
         learning_rate=config.learning_rate,
         lr_scheduler_type="linear",

@@ -140,7 +140,18 @@ def sweep_task(
     progress: Progress,
     ray_address: str | None = None,
 ) -> Found:
-    """One task's whole sweep in its folder, from whatever is there already to the delivered ticket and the report."""
+    """One task's whole sweep in its folder; several processes (torchrun) do its runs together, one at a time."""
+    from supertickets.experiments.together import together
+    from supertickets.learning.processes import check_launch
+
+    check_launch(config.training.batch_size, workers, ray_address)
+    return together(lambda: _sweep_task(config, folder, workers, progress, ray_address))
+
+
+def _sweep_task(
+    config: Config, folder: Path, workers: int | Literal["ray"] | None, progress: Progress, ray_address: str | None
+) -> Found:
+    """From whatever is in the folder already to the delivered ticket and the report."""
     from supertickets.experiments.aiming import aimed
     from supertickets.experiments.delivery import deliver, is_delivered, super_run
     from supertickets.experiments.failures import check_enough, failures, insist

@@ -13,6 +13,7 @@ from supertickets.conflicts import task_config
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, MODEL
 from supertickets.experiments.progress import Progress, Silent
+from supertickets.learning.processes import check_alone
 from supertickets.workflows.finding import sweep_task
 
 
@@ -46,6 +47,7 @@ def share(
     from supertickets.experiments.staff import chosen, opened
     from supertickets.workflows.reporting import conclude_and_report_sharing
 
+    check_alone("share")
     config = settings.load_shared(Path(file), set)
     folder, progress = Path(out or Path("runs") / Path(file).stem), progress or Silent()
     staff = chosen(workers, ray_address)
