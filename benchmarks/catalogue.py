@@ -10,7 +10,16 @@ from importlib import import_module
 from benchmarks.figures import Figure, Result
 from benchmarks.measuring import Say, seconds
 
-NAMES = ("train_throughput", "scoring_cost", "sweep_cost", "pruning", "pruned_speed", "sharing_step", "peers")
+NAMES = (
+    "train_throughput",
+    "scoring_cost",
+    "sweep_cost",
+    "pruning",
+    "pruned_speed",
+    "sharing_step",
+    "ray_workers",
+    "peers",
+)
 BUSY = 0.5  # load average above which another program is likely to disturb the timings
 
 

@@ -7,24 +7,12 @@ environment variables; nothing here is used by a program that was started alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Protocol
 
 from supertickets.errors import UserError
 
 
 class Dismissed(Exception):
     """Raised in all processes but the first when a training has ended: what follows needs one process only."""
-
-
-class Batches(Protocol):
-    """An order of single examples whose runs of `batch_size` are batches."""
-
-    batch_size: int
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[int]: ...
 
 
 def world() -> int:
@@ -66,24 +54,3 @@ def check_alone(what: str) -> None:
     """Raise UserError among several processes, for what one alone can do."""
     if world() > 1:
         raise UserError(f"works in one process, not in {world()}", what, "start it without torchrun")
-
-
-class Slices:
-    """This process's part of every batch, as lists of indices, in the order that one process would take them.
-
-    Parts differ by one example at most. A last batch with fewer examples than processes goes to all of
-    them whole: equal means leave the mean as it is.
-    """
-
-    def __init__(self, order: Batches, number: int, of: int) -> None:
-        self._order, self._number, self._of = order, number, of
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        return -(-len(self._order) // self._order.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        indices = list(self._order)
-        for start in range(0, len(indices), self._order.batch_size):
-            batch = indices[start : start + self._order.batch_size]
-            yield batch[self._number :: self._of] if len(batch) >= self._of else batch

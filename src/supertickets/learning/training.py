@@ -23,11 +23,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from supertickets import seeding
 from supertickets.config import TrainingConfig
 from supertickets.data.batching import collator
-from supertickets.data.sampling import LengthBuckets
+from supertickets.data.sampling import LengthBuckets, Slices
 from supertickets.errors import UserError
 from supertickets.learning.distilling import TEACHER_COLUMN, TaughtExamples, distilled
 from supertickets.learning.optimisers import OPTIMISERS
-from supertickets.learning.processes import Dismissed, Slices, rank, world
+from supertickets.learning.processes import Dismissed, rank, world
 
 
 @dataclass(frozen=True)
