@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import time
@@ -107,7 +108,7 @@ def _executor(workers: int) -> Iterator[Executor]:
     import ray
 
     # RayExecutor would start as many workers as there are cores; it joins what runs already.
-    ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         with RayExecutor(ClusterConfig()) as pool:
             yield pool

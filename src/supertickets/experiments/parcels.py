@@ -19,7 +19,7 @@ from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun
 from supertickets.experiments.workspace import Workspace
 
 AnyRun = TuneRun | TicketRun | SharingRun
-Parcel = Mapping[str, UInt8[np.ndarray, " bytes"]]  # path in the folder -> the file's bytes
+Parcel = Mapping[str, UInt8[np.ndarray, "_"]]  # path in the folder -> the file's bytes
 
 
 def shared_by_all(run: AnyRun, folder: Path) -> Parcel:
@@ -56,7 +56,7 @@ def unpack(parcel: Parcel, folder: Path) -> None:
 
 def written(folder: Path, before: Parcel) -> Parcel:
     """The files that a run wrote: all that are not links, except those that it was given and left as they were."""
-    found: dict[str, UInt8[np.ndarray, " bytes"]] = {}
+    found: dict[str, UInt8[np.ndarray, "_"]] = {}
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not Path(place, name).is_symlink()]
         paths = [Path(place, name) for name in names if not Path(place, name).is_symlink()]
@@ -75,7 +75,7 @@ def land(parcel: Parcel, folder: Path) -> None:
             with storage.atomic_file(folder / unit) as stream:
                 stream.write(parcel[unit].tobytes())
             continue
-        (folder / unit).parent.mkdir(exist_ok=True)
+        (folder / unit).parent.mkdir(parents=True, exist_ok=True)
         with storage.atomic_folder(folder / unit, if_exists="replace") as place:
             unpack({name[len(unit) + 1 :]: parcel[name] for name in units[unit]}, place)
 
@@ -87,12 +87,12 @@ def mirror(place: Path, own: Parcel, folder: Path) -> None:
     unpack(own, folder)
 
 
-def _of_sweep(sweep: Workspace, more: Iterable[Path]) -> dict[str, UInt8[np.ndarray, " bytes"]]:
+def _of_sweep(sweep: Workspace, more: Iterable[Path]) -> dict[str, UInt8[np.ndarray, "_"]]:
     paths = [sweep.folder / name for name in (CONFIG_FILE, DATA_FILE, TARGET_FILE, CACHE)]
     parcel = _read(sweep.folder, [*paths, *more])
     return parcel | {f"{ENCODER}/{path.name}": np.fromfile(path, np.uint8) for path in files_of(sweep.source)}
 
 
-def _read(folder: Path, paths: Iterable[Path]) -> dict[str, UInt8[np.ndarray, " bytes"]]:
+def _read(folder: Path, paths: Iterable[Path]) -> dict[str, UInt8[np.ndarray, "_"]]:
     files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
     return {str(file.relative_to(folder)): np.fromfile(file, np.uint8) for file in files if file.is_file()}
