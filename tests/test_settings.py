@@ -125,7 +125,10 @@ selection: {min_share: 0.5}
 @pytest.mark.parametrize(
     ("override", "end"),
     [
-        ("sparsites=1", "known here: data, encoder, units, training, scoring, tickets, selection, cluster, seeds, budget"),
+        (
+            "sparsites=1",
+            "known here: data, encoder, units, training, scoring, tickets, selection, cluster, seeds, budget",
+        ),
         ("tickets.level=[0.1]", "did you mean tickets.levels?"),
         ("epochs=2", "did you mean training.epochs?"),
         ("data.max_length=2", "did you mean encoder.max_length?"),

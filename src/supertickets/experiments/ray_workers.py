@@ -157,6 +157,8 @@ def _connect(address: str | None) -> bool:
             ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as fault:
         remedy = "start one with `ray start --head`, or use --workers ray for this machine alone"
+        if str(address).startswith("ray://"):
+            remedy = "see that its head runs and, where it asks for a token, that RAY_AUTH_MODE=token is set"
         raise UserError(
             f"no Ray cluster can be joined ({last_line(fault)})", f"--ray-address {address}", remedy
         ) from None
