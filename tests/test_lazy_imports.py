@@ -28,15 +28,23 @@ TORCH = (
     "supertickets.experiments.lottery",
     "supertickets.experiments.executors",
     "supertickets.experiments.gathering",
+    "supertickets.experiments.parcels",
+    "supertickets.experiments.ray_nodes",
+    "supertickets.experiments.ray_workers",
     "supertickets.experiments.shares",
     "supertickets.experiments.sharing_reading",
     "supertickets.experiments.sources",
+    "supertickets.experiments.staff",
     "supertickets.experiments.sweeps",
     "supertickets.experiments.transfers",
     "supertickets.experiments.workspace",
     "supertickets.testing",
 )
-TORCH_FREE_INSIDE = ("supertickets.learning.metrics", "supertickets.encoders.registry")
+TORCH_FREE_INSIDE = (
+    "supertickets.learning.metrics",
+    "supertickets.learning.processes",
+    "supertickets.encoders.registry",
+)
 
 
 def fresh_python(code: str) -> str:

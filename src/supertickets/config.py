@@ -55,6 +55,12 @@ def _target(text: str) -> str:
     return text
 
 
+def _gpus(share: float) -> float:
+    if share > 1 and share != int(share):
+        raise PydanticCustomError("gpus", "must be a share of one GPU, or a whole number of them")
+    return share
+
+
 @dataclass(frozen=True, config=type_config)
 class DataConfig:
     """Which examples: a known task in a folder, or the user's own files."""
@@ -202,6 +208,18 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True, config=type_config)
+class ClusterConfig:
+    """What one run takes of a node, with --workers ray; how many run at once follows from it."""
+
+    cores_per_run: Positive = 1
+    """Cores, and threads, of a run."""
+    memory_per_run: Annotated[float, Field(gt=0)] | None = None
+    """GiB of memory kept for a run; empty: none is kept."""
+    gpus_per_run: Annotated[float, Field(ge=0), AfterValidator(_gpus)] | None = None
+    """GPUs of a run, such as 0.25 for four runs on one; 0 for none; empty: one where the cluster has any."""
+
+
+@dataclass(frozen=True, config=type_config)
 class Config:
     """One sweep over one task."""
 
@@ -223,6 +241,8 @@ class Config:
     """grid: every level with every seed; race: levels that cannot win run with fewer (new folders of find race)."""
     race: RaceConfig = field(default_factory=RaceConfig)
     """When a race stops a level."""
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    """What a run takes of a Ray node."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
     """One full repetition per seed: task head, batch order, dropout, selection split."""
     budget: Budget = "laptop"

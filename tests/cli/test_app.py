@@ -96,13 +96,15 @@ def test_find_hands_every_option_on(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
     monkeypatch.setattr(finding, "find", recorder)
     words = "--data d --train a --test b --text t --text-pair p --label l --encoder e --out o --budget smoke".split()
-    assert main(["find", "rte", *words, *"--workers 2 --config c.yaml --set x.y=1 --set z=[2]".split()]) == 0
+    more = "--workers 2 --ray-address auto --config c.yaml --set x.y=1 --set z=[2]".split()
+    assert main(["find", "rte", *words, *more]) == 0
     out, err = capsys.readouterr()
     assert out == "It does.\nruns/x/report.html\n" and err == "working\n"
     assert set(got) == set(inspect.signature(VERBS["find"]).parameters) | {"progress"}
     assert (got["task"], got["data"], got["out"], got["config"]) == ("rte", Path("d"), Path("o"), Path("c.yaml"))
     assert [got[name] for name in ("train", "test", "text", "text_pair", "label", "encoder")] == [*"abtple"]
     assert (got["budget"], got["workers"], list(got["set"])) == ("smoke", 2, ["x.y=1", "z=[2]"])
+    assert got["ray_address"] == "auto"
 
 
 def test_the_other_verbs_hand_on_what_they_got(
@@ -117,7 +119,7 @@ def test_the_other_verbs_hand_on_what_they_got(
     monkeypatch.setattr(
         sharing,
         "share",
-        lambda file, out, workers, set, progress: SimpleNamespace(
+        lambda file, out, workers, ray_address, set, progress: SimpleNamespace(
             sentence=f"{file} {out} {workers} {list(set)}", report="page"
         ),
     )
@@ -153,7 +155,7 @@ def test_the_other_verbs_hand_on_what_they_got(
         ("frobnicate", "No such command 'frobnicate'"),
         ("find --dat x", "No such option: --dat"),
         ("find --budget smok", "Invalid value for '--budget': 'smok' is not one of 'smoke', 'laptop', 'paper'"),
-        ("find --workers 0", "Invalid value for '--workers': Input should be greater than or equal to 1"),
+        ("find --workers 0", "--workers: 0 workers on "),
         ("find rte more", "Got unexpected extra argument"),
         ("find --out", "Option '--out' requires an argument"),
         ("sweep", "Missing argument 'FILE'"),

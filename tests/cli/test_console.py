@@ -186,7 +186,7 @@ def test_what_a_user_can_mend_is_a_sentence(
     assert capsys.readouterr() == ("", text)
 
 
-@pytest.mark.parametrize("bug", [ZeroDivisionError("1/0"), OSError(errno.EIO, "broken"), KeyError("x")])
+@pytest.mark.parametrize("bug", [ZeroDivisionError("1/0"), OSError(errno.EBADF, "broken"), KeyError("x")])
 def test_a_bug_keeps_its_traceback(bug: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not the user's to mend is not dressed up as if it were."""
     monkeypatch.setattr(showing, "show", failing(bug))

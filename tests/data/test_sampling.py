@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from supertickets.data.sampling import BATCHES_PER_POOL, LengthBuckets
+from supertickets.data.sampling import BATCHES_PER_POOL, LengthBuckets, Slices
 
 LENGTHS = np.random.default_rng(0).integers(4, 100, 1003).tolist()
 
@@ -80,3 +80,24 @@ def test_a_pool_mixes_many_batches() -> None:
     batches = epoch(LengthBuckets(LENGTHS[: 8 * BATCHES_PER_POOL], 8, seed=0))
     spans = [max(LENGTHS[i] for i in batch) - min(LENGTHS[i] for i in batch) for batch in batches]
     assert max(spans) <= 0.1 * 100 + 6
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 4])
+@pytest.mark.parametrize("examples", [1, 3, 8, 9, 11, 16])
+def test_parts_make_up_each_batch(examples: int, of: int) -> None:
+    """All processes' parts of a batch are the batch that one process has; they differ by one example at most."""
+
+    def order() -> LengthBuckets:
+        return LengthBuckets(list(range(1, examples + 1)), 4, seed=3)
+
+    alone = list(order())
+    batches = [alone[start : start + 4] for start in range(0, examples, 4)]
+    parts = [list(Slices(order(), number, of)) for number in range(of)]
+    assert {len(Slices(order(), number, of)) for number in range(of)} == {len(batches)}
+    for turn, batch in enumerate(batches):
+        each = [part[turn] for part in parts]
+        if len(batch) < of:
+            assert each == [batch] * of
+        else:
+            assert sorted(index for part in each for index in part) == sorted(batch)
+            assert max(map(len, each)) - min(map(len, each)) <= 1

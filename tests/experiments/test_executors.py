@@ -19,7 +19,6 @@ from supertickets.experiments import executors
 from supertickets.experiments.executors import (
     InProcess,
     check_workers,
-    completed,
     default_workers,
     executor,
     limit_threads,
@@ -141,18 +140,3 @@ def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout.splitlines()) == (0, ["started", "6 True"]), done.stderr
-
-
-def test_in_this_process_items_are_told_one_by_one() -> None:
-    """Each item is yielded before the next is begun; the first failure ends it and leaves the rest undone."""
-    log: list[str] = []
-
-    def work(item: int) -> None:
-        if item == 3:
-            raise UserError("three")
-        log.append(f"did {item}")
-
-    with pytest.raises(UserError, match="three"):
-        for item in completed(InProcess(), work, [1, 2, 3, 4]):
-            log.append(f"told {item}")
-    assert log == ["did 1", "told 1", "did 2", "told 2"]

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from supertickets import settings
+from supertickets import provenance, settings
 from supertickets.config import ShareConfig
 from supertickets.conflicts import task_config
 from supertickets.errors import UserError
+from supertickets.experiments import parcels, ray_nodes, shares
 from supertickets.experiments.executors import InProcess
 from supertickets.experiments.gathering import Gathering, sweep_folder
 from supertickets.experiments.progress import Silent
+from supertickets.experiments.ray_nodes import Order, perform
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.shares import record_folder, share_missing
+from supertickets.experiments.sharing_outcome import conclude_sharing, whole_sentence
+from supertickets.experiments.sharing_reading import read_sharing
 from supertickets.experiments.sweeps import run_missing
 from supertickets.experiments.workspace import Workspace
-from tiny_sweeps import SHORT, snapshot, write_films
+from tiny_sweeps import SHORT, assert_same, snapshot, write_films
 
 
 class Told(Silent):
@@ -156,3 +161,45 @@ def test_another_config_on_the_folder_is_refused(finished: tuple[Gathering, list
         Gathering.put(tasks.folder, uniform)
     Gathering.put(tasks.folder, replace(tasks.config, arms=("multitask",)))
     Gathering.put(tasks.folder, tasks.config)
+
+
+def test_a_shared_run_elsewhere_leaves_the_same_here(
+    finished: tuple[Gathering, list[Record], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a Ray node does it, from a parcel of settings, data, encoder and the sweeps' records: equal to the bit."""
+    tasks, records, _ = finished
+    run = tasks.runs()[-1]
+    shared = parcels.shared_by_all(run, tasks.folder)
+    monkeypatch.setattr(ray_nodes.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("supertickets.experiments.workspace.resolve", lambda _: str(tmp_path / "nowhere"))
+    order = Order(
+        shares._share_and_save, (run, tasks.folder), tasks.folder, {}, 1, provenance.collect()["versions"], "token"
+    )
+    answer = perform(order, shared)
+    assert (answer.error, answer.bad_input) == (None, None)
+    assert {name.split("/")[0] for name in answer.files} == {"runs"}
+    parcels.land(answer.files, tmp_path / "here")
+    found = [Record.load(tmp_path / "here" / "runs" / run.name / task) for task in tasks.sweeps]
+    assert_same(found, [record for record in records if record.name.startswith(f"{run.name}/")])
+
+
+def test_a_shared_run_that_fails_is_left_out(
+    finished: tuple[Gathering, list[Record], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried three times, kept as failed and told; the records of the others come back."""
+    tasks, records, _ = finished
+    folder = Path(shutil.copytree(tasks.folder, tmp_path / "out"))
+    lost = tasks.runs()[-1]
+    shutil.rmtree(folder / "runs" / lost.name)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("lost")
+
+    monkeypatch.setattr(shares.lottery, "share", fail)
+    told = Told()
+    found = share_missing(Gathering.open(folder), InProcess(), told)
+    assert_same(found, [record for record in records if not record.name.startswith(f"{lost.name}/")])
+    assert told.lines[-1] == f"{lost.arm}, seed {lost.seed}: failed 3 times, left out: RuntimeError: lost"
+    sharing = read_sharing(folder)
+    assert sharing.failed == {lost.name: "RuntimeError: lost"} and sharing.missing == (lost.name,)
+    assert whole_sentence(sharing, conclude_sharing(sharing)).endswith(" 1 planned run is missing, 1 of them failed.")

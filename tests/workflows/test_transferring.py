@@ -334,7 +334,7 @@ def test_an_encoder_that_comes_out_otherwise(place: TransferFolder, monkeypatch:
 
     monkeypatch.setattr(sources, "records_of", changed)
     with pytest.raises(UserError, match="retraining gave"):
-        sources.keep_encoder(place.folder, start)
+        sources.keep_encoder(start, place.folder)
     assert not place.encoder_folder(start).exists()
     away.rename(place.encoder_folder(start))
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from supertickets.cli import console
+from supertickets.learning.processes import rank
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -54,7 +55,23 @@ Target = Annotated[
         help="A budget instead of levels: params=0.8, flops=0.7 or latency=0.7 (on this machine) of the full model's.",
     ),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes to train in, each with its share of the cores.")]
+
+
+def _workers(text: str) -> int | str:
+    return int(text) if text.removeprefix("-").isdecimal() else text
+
+
+Workers = Annotated[
+    Any,
+    typer.Option(
+        parser=_workers,
+        metavar="N|ray",
+        help="Processes to train in, each with its share of the cores; or ray, a Ray cluster of this machine.",
+    ),
+]
+RayAddress = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="A running Ray cluster: auto, or ray://HOST:10001.")
+]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as training.epochs=5; repeatable.")
 ]
@@ -65,6 +82,8 @@ ConfigFile = Annotated[Path, typer.Argument(metavar="FILE", help="A config, such
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0, 2 for bad input, 130 when interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if rank() > 0:  # of several processes that train together, the first speaks, and alone does what trains nothing
+        return console.silently(app, arguments) if {*arguments} & {"find", "sweep", "share"} else 0
     return console.run(app, arguments or ["--help"])
 
 
@@ -102,6 +121,7 @@ def find(
         typer.Option(help="One dial for levels, seeds, epochs and training size; anything set by hand wins over it."),
     ] = None,
     workers: Workers = None,
+    ray_address: RayAddress = None,
     config: AsConfig = None,
     set: Overrides = NO_OVERRIDES,
 ) -> None:
@@ -111,7 +131,8 @@ def find(
     with console.progress() as progress:
         found = finding.find(
             task, data=data, train=train, test=test, text=text, text_pair=text_pair, label=label, encoder=encoder,
-            target=target, out=out, budget=budget, workers=workers, config=config, set=set, progress=progress,
+            target=target, out=out, budget=budget, workers=workers, ray_address=ray_address, config=config, set=set,
+            progress=progress,
         )  # fmt: skip
     print(f"{found.sentence}\n{found.report}")
 
@@ -123,13 +144,16 @@ def sweep(
     target: Target = None,
     out: Out = None,
     workers: Workers = None,
+    ray_address: RayAddress = None,
     set: Overrides = NO_OVERRIDES,
 ) -> None:
     """Find the super ticket of the task that a config file describes."""
     from supertickets.workflows import finding
 
     with console.progress() as progress:
-        found = finding.sweep(file, target=target, out=out, workers=workers, set=set, progress=progress)
+        found = finding.sweep(
+            file, target=target, out=out, workers=workers, ray_address=ray_address, set=set, progress=progress
+        )
     print(f"{found.sentence}\n{found.report}")
 
 
@@ -139,13 +163,14 @@ def share(
     *,
     out: Out = None,
     workers: Workers = None,
+    ray_address: RayAddress = None,
     set: Overrides = NO_OVERRIDES,
 ) -> None:
     """Train one encoder on several tasks, each on its own super ticket, beside plain multi-task learning."""
     from supertickets.workflows import sharing
 
     with console.progress() as progress:
-        shared = sharing.share(file, out=out, workers=workers, set=set, progress=progress)
+        shared = sharing.share(file, out=out, workers=workers, ray_address=ray_address, set=set, progress=progress)
     print(f"{shared.sentence}\n{shared.report}")
 
 

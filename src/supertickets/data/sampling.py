@@ -41,3 +41,24 @@ class LengthBuckets(Sampler[int]):
         order = torch.randperm(len(full), generator=self._generator).tolist()
         for batch in [*(full[index] for index in order), *rest]:
             yield from batch.tolist()
+
+
+class Slices:
+    """This process's part of every batch, as lists of indices, in the order that one process would take them.
+
+    Parts differ by one example at most. A last batch with fewer examples than processes goes to all of
+    them whole: equal means leave the mean as it is.
+    """
+
+    def __init__(self, order: LengthBuckets, number: int, of: int) -> None:
+        self._order, self._number, self._of = order, number, of
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self._order) // self._order.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        indices = list(self._order)
+        for start in range(0, len(indices), self._order.batch_size):
+            batch = indices[start : start + self._order.batch_size]
+            yield batch[self._number :: self._of] if len(batch) >= self._of else batch

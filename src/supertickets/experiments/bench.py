@@ -23,6 +23,7 @@ from supertickets.experiments.runs import Run, TaskRun, TicketRun, TransferRun, 
 from supertickets.experiments.workspace import Splits, Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.metrics import score as score_predictions
+from supertickets.learning.processes import world
 from supertickets.learning.scoring import ORDERED, Batch
 from supertickets.learning.timing import device_name
 from supertickets.learning.training import train
@@ -172,6 +173,7 @@ class Bench:
             settings=settings_of(self._run.config),
             provenance=provenance.collect()
             | {"threads": torch.get_num_threads(), "device": device_name(model)}
+            | ({"processes": world()} if world() > 1 else {})
             | {"origin": self._sweep.data["origin"]},
             arrays=arrays,
             stopped=None if self._watch is None else self._watch.stopped,

@@ -37,7 +37,7 @@ def super_run(sweep: Workspace, records: Iterable[Record], sparsity: float) -> T
     """
     records = list(records)
     full = {record.seed: record.selection.main for record in records if record.kind == "full"}
-    level = [record for record in records if record.kind == "winning" and record.sparsity == sparsity]
+    level = [r for r in records if (r.kind, r.sparsity) == ("winning", sparsity) and r.seed in full]
     best = max(level, key=lambda record: (record.selection.main - full[record.seed], -record.seed))
     return TicketRun(TuneRun(sweep.config, best.seed), "winning", sparsity)
 
@@ -99,4 +99,4 @@ def cutting(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, reading:
 
 def circumstances(record: Record) -> list[object]:
     """What equal seeds give equal weights under."""
-    return [record.provenance.get(name) for name in ("machine", "versions", "commit", "threads", "device")]
+    return [record.provenance.get(name) for name in ("machine", "versions", "commit", "threads", "device", "processes")]

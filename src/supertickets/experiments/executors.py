@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from concurrent.futures import wait as wait_for
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any
 
 from supertickets.errors import UserError
 
-T = TypeVar("T")
 MOST_BY_DEFAULT = 8  # each worker holds a model and its optimiser in memory
 
 
@@ -32,36 +30,6 @@ class InProcess(Executor):
         except Exception as fault:
             future.set_exception(fault)
         return future
-
-
-def completed(pool: Executor, work: Callable[[T], None], items: Iterable[T]) -> Iterator[T]:
-    """Work on all items in the pool and yield each when it is done; the first failure ends it, with its error.
-
-    In this process an item is done when it is submitted, so the next one waits until the last is yielded.
-    """
-    waiting, running = list(items), dict[Future[None], T]()
-    window = 1 if isinstance(pool, InProcess) else len(waiting)
-    try:
-        while waiting or running:
-            while waiting and len(running) < window:
-                item = waiting.pop(0)
-                running[pool.submit(work, item)] = item
-            for future in wait_for(running, return_when=FIRST_COMPLETED).done:
-                item = running.pop(future)
-                result_of(future)
-                yield item
-    finally:
-        for future in running:
-            future.cancel()
-
-
-def result_of(future: Future[None]) -> None:
-    """Wait for a run; raises its error, and UserError when its worker was killed."""
-    try:
-        future.result()
-    except BrokenExecutor as fault:
-        what = "a worker process was killed, most often for lack of memory"
-        raise UserError(what, "--workers", "run the same command with fewer; what is finished is kept") from fault
 
 
 def executor(workers: int) -> Executor:

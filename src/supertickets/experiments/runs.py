@@ -12,16 +12,13 @@ from supertickets.config import Arm, Config, Kind, ShareConfig, TransferArm, Tra
 from supertickets.conflicts import task_config
 
 # What shapes no run's result: the sweep's levels (a target sets one) and kinds, so that it may grow without
-# recomputing, which of its runs are wanted (the strategy), logging, and where data and encoder lie: what they
-# hold does, and the folder keeps checksums of it.
+# recomputing, which of its runs are wanted (the strategy), logging, what a run takes of a node, and where data and
+# encoder lie: what they hold does, and the folder keeps checksums of it.
 _SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "tickets.target"}
 _SHAPELESS |= {"strategy", "race.confidence", "race.tolerance", "race.checkpoints"}
 _SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name"}
-_SHAPELESS |= {
-    "source",
-    "shares",
-    "arms",
-}  # of a transfer: a run has its own share and arm, and names what it starts from
+_SHAPELESS |= {"source", "shares", "arms"}  # of a transfer: a run has its own, and names what it starts from
+_SHAPELESS |= {"cluster.cores_per_run", "cluster.memory_per_run", "cluster.gpus_per_run"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 from supertickets.encoders.shared import described, is_whole, save_shared
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
-from supertickets.experiments.executors import completed
+from supertickets.experiments.attempts import completed
+from supertickets.experiments.failures import Setbacks
 from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.layout import MODEL, RUNS
 from supertickets.experiments.progress import Progress
@@ -22,16 +23,24 @@ from supertickets.experiments.runs import SharingRun
 def share_missing(tasks: Gathering, pool: Executor, progress: Progress) -> list[Record]:
     """Execute every run of the experiment that is not finished, and return the records of all of them.
 
-    A run has one record a task; it is finished when all are there. A damaged record does not count.
+    A run has one record a task; it is finished when all are there. A damaged record does not count. A
+    run that fails is tried again and at last recorded as failed, as in `sweeps.run_missing`.
     """
     runs = tasks.runs()
     missing = [run for run in runs if not _is_sound(tasks, run, progress)]
     progress.plan(float(len(missing)), len(missing))
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} multi-task runs are there already")
-    for run in completed(pool, partial(_share_and_save, folder=tasks.folder), missing):
+    setbacks = Setbacks(tasks.folder, progress)
+    again = partial(_again, setbacks)
+    for run in completed(pool, _share_and_save, missing, tasks.folder, again):
+        setbacks.settled(run.name)
         progress.done(run.name, 1.0, _line(run, records_of(tasks, run)))
-    return [record for run in runs for record in records_of(tasks, run)]
+    return [record for run in runs if _is_done(tasks, run) for record in records_of(tasks, run)]
+
+
+def _again(setbacks: Setbacks, run: SharingRun, fault: Exception) -> bool:
+    return setbacks.again(run.name, fault, f"{run.arm}, seed {run.seed}")
 
 
 def chosen_run(tasks: Gathering, records: Sequence[Record]) -> SharingRun:
@@ -97,8 +106,7 @@ def _share_and_save(run: SharingRun, folder: Path) -> None:
 
 
 def _is_sound(tasks: Gathering, run: SharingRun, progress: Progress) -> bool:
-    paths = [record_folder(tasks.folder, run, task) / RECORD_FILE for task in tasks.sweeps]
-    if not all(path.is_file() for path in paths):
+    if not _is_done(tasks, run):
         return False
     try:
         records_of(tasks, run)
@@ -106,6 +114,10 @@ def _is_sound(tasks: Gathering, run: SharingRun, progress: Progress) -> bool:
         progress.say(f"computing again: {fault.where}: {fault.what}")
         return False
     return True
+
+
+def _is_done(tasks: Gathering, run: SharingRun) -> bool:
+    return all((record_folder(tasks.folder, run, task) / RECORD_FILE).is_file() for task in tasks.sweeps)
 
 
 def _line(run: SharingRun, records: Sequence[Record]) -> str:

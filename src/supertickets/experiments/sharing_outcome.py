@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from supertickets.config import Config, ShareConfig
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
+from supertickets.experiments.failures import missing_words
 from supertickets.experiments.outcome import signed, spread
 from supertickets.experiments.records import Record
 from supertickets.experiments.sharing_tickets import Kept, Overlap, kept, overlap
@@ -58,6 +59,8 @@ class Sharing:
     tasks: tuple[TaskRuns, ...]
     missing: tuple[str, ...]
     unplanned: tuple[str, ...]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Those of the missing that failed every time, with the last line of their errors."""
 
     @property
     def planned(self) -> int:
@@ -179,6 +182,11 @@ def sentence(outcome: SharingOutcome) -> str:
         f"{_by_task(outcome)}{_control(outcome)}; a task keeps {100 * outcome.kept.mean.all:.1f} % of the weights on "
         f"average, all of them together {100 * outcome.kept.union.all:.1f} %."
     )
+
+
+def whole_sentence(sharing: Sharing, outcome: SharingOutcome) -> str:
+    """The sentence, and that runs are missing where they are; raises UserError as `sentence` does."""
+    return sentence(outcome) + missing_words(sharing.missing, len(sharing.failed))
 
 
 NAMES: Mapping[Method, str] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from supertickets.experiments.failures import failures
 from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.layout import RUNS
 from supertickets.experiments.records import RECORD_FILE, Record
@@ -29,6 +30,7 @@ class Recorded(Gathering):
             tasks=tuple(self._task(task, [(run, by_run[run.name][task]) for run in finished]) for task in self.sweeps),
             missing=tuple(run.name for run in runs if run not in finished),
             unplanned=tuple(sorted(present - {run.name for run in runs})),
+            failed={name: one.error for name, one in failures(self.folder, [run.name for run in runs]).items()},
         )
 
     def _task(self, name: str, shared: list[tuple[SharingRun, Record]]) -> TaskRuns:

@@ -75,7 +75,7 @@ def check_new_task(tasks: Gathering, inputs: Inputs) -> None:
             raise UserError(what, str(tasks.folder), "transfer to a task that they have not seen")
 
 
-def keep_encoder(folder: Path, start: str) -> None:
+def keep_encoder(start: str, folder: Path) -> None:
     """Train a sharing run once more and keep its encoder's weights in the transfer's cache.
 
     On a CPU the same seed, machine, versions, code and threads give the same model: raises UserError when

@@ -11,7 +11,8 @@ import numpy as np
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.bench import Result
-from supertickets.experiments.executors import result_of
+from supertickets.experiments.failures import Setbacks, fault_of
+from supertickets.experiments.plans import cost
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.racing import Schedule, follow, reason, rivals
 from supertickets.experiments.records import RECORD_FILE, Record
@@ -24,8 +25,10 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     """Execute every run that the strategy wants and that has no record yet; return the records of all it wants.
 
     A ticket's run starts as soon as its seed's tuned model is scored. A damaged record or ticket does
-    not count: its run is told and executed again. A failed run stops the sweep with its error; what has
-    finished stays. A race decides what it wants next when all that it wanted has been executed.
+    not count: its run is told and executed again. A run that fails is tried again; after
+    `failures.ATTEMPTS` its error is kept as `failed.json`, it and the tickets that needed it are left out,
+    and the sweep goes on. A UserError stops the sweep at once; what has finished stays. A race decides what
+    it wants next when all that it wanted has been executed; it ends where one of these runs has failed.
     """
     records, done = dict[str, Record](), list[Run]()
 
@@ -37,9 +40,10 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     if found:
         progress.say(f"{len(found)} of {wanted.size} runs are there already")
     stops: dict[float, str] = {}
+    setbacks = Setbacks(sweep.folder, progress)
     while missing:
         stops = _tell(wanted, stops, progress)
-        for run, record in _execute(sweep, missing, pool, workers):
+        for run, record in _execute(sweep, missing, pool, workers, setbacks):
             records[run.name] = record
             done.append(run)
             progress.done(run.name, cost(run), _line(run, record))
@@ -57,12 +61,9 @@ def perform(run: Run, sweep: Workspace) -> Result:
     return lottery.tune_and_score(run, sweep) if isinstance(run, TuneRun) else lottery.retrain(run, sweep)
 
 
-def cost(run: Run) -> float:
-    """What a run costs relative to tuning the full model: tickets are physically smaller."""
-    return 1.0 - 0.8 * run.sparsity
-
-
-def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: int) -> Iterator[tuple[Run, Record]]:
+def _execute(
+    sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: int, setbacks: Setbacks
+) -> Iterator[tuple[Run, Record]]:
     waiting, running = list(missing), dict[Future[None], Run]()
     try:
         while waiting or running:
@@ -73,11 +74,25 @@ def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: 
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 run = running.pop(future)
-                result_of(future)
-                yield run, Record.load(sweep.run_folder(run), run.name)
+                fault = fault_of(future)
+                if fault is None:
+                    setbacks.settled(run.name)
+                    yield run, Record.load(sweep.run_folder(run), run.name)
+                elif setbacks.again(run.name, fault, _title(run)):
+                    waiting.insert(0, run)
+                else:
+                    waiting = _without_tickets_of(run, waiting, setbacks)
     finally:
         for future in running:
             future.cancel()
+
+
+def _without_tickets_of(lost: Run, waiting: list[Run], setbacks: Setbacks) -> list[Run]:
+    """What can still run without a run that was given up: of a tuned model, not its tickets."""
+    skipped = [run for run in waiting if isinstance(run, TicketRun) and run.tune == lost]
+    if skipped:
+        setbacks.skip(f"{_title(lost)}: the {len(skipped)} tickets drawn from it are skipped")
+    return [run for run in waiting if run not in skipped]
 
 
 def _perform_and_save(run: Run, folder: Path) -> None:

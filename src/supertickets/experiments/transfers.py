@@ -8,7 +8,8 @@ from pathlib import Path
 
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
-from supertickets.experiments.executors import completed
+from supertickets.experiments.attempts import completed, insisting
+from supertickets.experiments.failures import Setbacks
 from supertickets.experiments.landing import Landing
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
@@ -21,7 +22,8 @@ def transfer_missing(place: TransferFolder, pool: Executor, progress: Progress) 
     """Execute every planned run that has no sound record, and return the records of the whole plan.
 
     First the shared encoders that these runs start from, where the cache lacks them, then whole encoders,
-    then the tickets that are scored on them.
+    then the tickets that are scored on them. A run that fails is tried again and at last left out, with the
+    tickets that need it.
     """
     runs = place.runs()
     missing = [run for run in runs if not _is_sound(place, run, progress)]
@@ -30,16 +32,35 @@ def transfer_missing(place: TransferFolder, pool: Executor, progress: Progress) 
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
 
-    for start in completed(pool, partial(keep_encoder, place.folder), starts):
+    for start in completed(pool, keep_encoder, starts, place.folder, insisting()):
         progress.done(start, 1.0, f"shared encoder {start} trained once more, to keep it")
+    setbacks = Setbacks(place.folder, progress)
+    again = partial(_again, setbacks)
     for tickets in (False, True):
-        ready = [run for run in missing if (run.whole is not None) == tickets]
-        for run in completed(pool, partial(_transfer_and_save, place.folder), ready):
+        ready = [run for run in missing if (run.whole is not None) == tickets and _is_ready(place, run, setbacks)]
+        for run in completed(pool, _transfer_and_save, ready, place.folder, again):
+            setbacks.settled(run.name)
             progress.done(run.name, 1.0, _line(place, run))
-    return [Record.load(place.run_folder(run)) for run in runs]
+    return [Record.load(place.run_folder(run)) for run in runs if _is_done(place, run)]
 
 
-def _transfer_and_save(folder: Path, run: TransferRun) -> None:
+def _again(setbacks: Setbacks, run: TransferRun, fault: Exception) -> bool:
+    return setbacks.again(run.name, fault, run.name)
+
+
+def _is_ready(place: TransferFolder, run: TransferRun, setbacks: Setbacks) -> bool:
+    """Whether the whole encoder that a ticket is drawn from has its record; one that has not is told."""
+    if run.whole is None or _is_done(place, run.whole):
+        return True
+    setbacks.skip(f"{run.name}: skipped, as {run.whole.name} has failed")
+    return False
+
+
+def _is_done(place: TransferFolder, run: TransferRun) -> bool:
+    return (place.run_folder(run) / RECORD_FILE).is_file()
+
+
+def _transfer_and_save(run: TransferRun, folder: Path) -> None:
     landing = Landing.of(run, folder)
     result = lottery.transfer(run, landing)
     if result.ticket is not None:
@@ -48,13 +69,13 @@ def _transfer_and_save(folder: Path, run: TransferRun) -> None:
 
 
 def _is_sound(place: TransferFolder, run: TransferRun, progress: Progress) -> bool:
-    path = place.run_folder(run) / RECORD_FILE
-    if not path.is_file():
+    if not _is_done(place, run):
         return False
     try:
-        Record.load(path.parent)
+        Record.load(place.run_folder(run), run.name)
     except UserError as fault:
         progress.say(f"computing again: {fault.where}: {fault.what}")
+        (place.run_folder(run) / RECORD_FILE).unlink()
         return False
     return True
 

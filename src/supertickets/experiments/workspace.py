@@ -24,7 +24,7 @@ from supertickets.encoders.loading import load
 from supertickets.encoders.pruning import kept_units
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, RUNS, TARGET_FILE, TICKETS
+from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, ENCODER, RUNS, TARGET_FILE, TICKETS
 from supertickets.experiments.origins import read_data, task_of, write_data
 from supertickets.experiments.runs import Run, TaskRun, TransferRun, settings_of
 from supertickets.learning.training import resolved_precision
@@ -134,8 +134,9 @@ class Workspace:
 
     @cached_property
     def source(self) -> str:
-        """The resolved encoder: a folder or a hub id."""
-        return resolve(self.config.encoder.name)
+        """The resolved encoder: a folder or a hub id; on another machine the one that travelled with the data."""
+        own = self.folder / ENCODER
+        return str(own) if own.is_dir() else resolve(self.config.encoder.name)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:

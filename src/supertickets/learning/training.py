@@ -15,18 +15,19 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from datasets import Dataset
-from torch import nn
+from torch import distributed, nn
 from torch.optim import Optimizer
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
 from supertickets import seeding
 from supertickets.config import TrainingConfig
 from supertickets.data.batching import collator
-from supertickets.data.sampling import LengthBuckets
+from supertickets.data.sampling import LengthBuckets, Slices
 from supertickets.errors import UserError
 from supertickets.learning.distilling import TEACHER_COLUMN, TaughtExamples, distilled
 from supertickets.learning.optimisers import OPTIMISERS
+from supertickets.learning.processes import Dismissed, rank, world
 from supertickets.learning.watching import Watch, Watcher
 
 
@@ -58,8 +59,9 @@ def train(
     output, in the order of the examples, the model also learns to give what the teacher gave:
     `config.teacher_weight` is that term's share of the loss, `config.temperature` softens both.
     Logs that `config.log_to` asks for go to `log_folder`. `watch` keeps a learning curve and may end the
-    training; one that it does not end has the same weights as without it. Raises UserError when a tracker's package
-    is not installed, or the teacher's rows or classes are not the examples' and the model's.
+    training; one that it does not end has the same weights as without it. Of several processes (torchrun), each
+    takes its part of every batch; when they are done all but the first leave by Dismissed. Raises UserError
+    when a tracker's package is not installed, or the teacher's rows or classes are not the examples' and the model's.
     """
     check_trackers(config)
     with tempfile.TemporaryDirectory() as scratch, generators_kept():
@@ -71,6 +73,8 @@ def train(
             training_config=config,
             teacher_logits=teacher_logits,
         )
+        if rank() > 0:  # the Trainer has seeded all processes alike, but each part of a batch has its own dropout
+            torch.manual_seed(seeding.derive(seed, f"training in process {rank()}"))
         trainer.remove_callback(PrinterCallback)  # the sweep has one line a run
         if watch is not None:
             trainer.add_callback(Watcher(watch, tokenizer))
@@ -80,6 +84,8 @@ def train(
             outcome = trainer.train()
     unwrap(model)
     model.eval()
+    if rank() > 0:
+        raise Dismissed
     done = 1.0 if watch is None or watch.stopped is None else watch.stopped
     return Trained(outcome.global_step, round(done * config.epochs * len(examples)), outcome.training_loss)
 
@@ -101,17 +107,31 @@ class TicketTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         order = seeding.derive(self.args.seed, "batch order")
-        return LengthBuckets(list(self._examples["length"]), self.args.train_batch_size, order)
+        return LengthBuckets(list(self._examples["length"]), self.args.train_batch_size * world(), order)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches in our order; of several processes, this one's part of each batch, cut where one process has it."""
+        if world() == 1:
+            return super().get_train_dataloader()
+        data: Any = self.train_dataset
+        if isinstance(data, Dataset):
+            data, collate = self._remove_unused_columns(data, "training"), self.data_collator
+        else:
+            collate = self._get_collator_with_removed_columns(self.data_collator, "training")
+        order = self._get_train_sampler()
+        assert isinstance(order, LengthBuckets)
+        return DataLoader(data, batch_sampler=Slices(order, rank(), world()), collate_fn=collate)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The model's own loss; with a teacher, the weighted mean of it and the teacher's term, scaled alike."""
         teacher = inputs.pop(TEACHER_COLUMN, None)
-        if teacher is None:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        loss = distilled(loss, outputs, teacher, self._training_config)
+        if teacher is not None:
+            loss = distilled(loss, outputs, teacher, self._training_config)
+        if world() > 1:
+            loss = loss * share_of_batch(len(inputs["labels"]), loss.device)
         return (loss, outputs) if return_outputs else loss
 
     def create_optimizer(self, model: Any = None) -> Optimizer:
@@ -127,6 +147,13 @@ class TicketTrainer(Trainer):
             ]
             self.optimizer = OPTIMISERS[self._training_config.optimiser](groups, self._training_config.learning_rate)
         return self.optimizer
+
+
+def share_of_batch(examples: int, device: torch.device) -> torch.Tensor:
+    """What this process's mean over so many examples counts, so that the mean over processes is the batch's mean."""
+    counts = torch.tensor(float(examples), device=device)
+    distributed.all_reduce(counts)
+    return examples * world() / counts
 
 
 @contextmanager
@@ -173,7 +200,8 @@ def arguments(config: TrainingConfig, seed: int, scratch: str, log_folder: Path 
     return TrainingArguments(
         output_dir=str(log_folder) if config.log_to and log_folder is not None else scratch,
         num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
+        per_device_train_batch_size=config.batch_size // world(),
+        average_tokens_across_devices=False,  # means of parts are weighed here, and heads count no tokens
         gradient_accumulation_steps=config.gradient_accumulation,
         learning_rate=config.learning_rate,
         lr_scheduler_type="linear",

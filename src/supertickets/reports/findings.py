@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from supertickets.config import Config
 from supertickets.data.tasks import Task
-from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude
+from supertickets.errors import UserError
+from supertickets.experiments.failures import missing_words
+from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude, sentence
 from supertickets.experiments.racing import Schedule, follow
 from supertickets.experiments.records import Record
 from supertickets.experiments.targets import Achieved
 from supertickets.learning.speed import Speedup
 from supertickets.reports import tables
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class Findings:
     `choice` and `outcome` are None while no level can be chosen yet. `missing` and `unplanned` are runs'
     names: planned but not done, and done but not in this config's plan, which no table counts. `schedule` says
     what the strategy wants, and which levels a race has stopped; runs that it ended early are in `records`, and
-    no table but that of costs counts them.
+    no table but that of costs counts them. `failed` are those of the missing that failed every time, with the
+    last line of their errors.
     """
 
     config: Config
@@ -41,6 +47,14 @@ class Findings:
     agreement: pd.DataFrame
     units: pd.DataFrame
     costs: pd.DataFrame
+    failed: Mapping[str, str]
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence, and that runs are missing where they are; raises UserError without a result."""
+        if self.outcome is None:
+            raise UserError("no seed has both its full model and a winning ticket yet", do="run the sweep on")
+        return sentence(self.outcome) + missing_words(self.missing, len(self.failed))
 
 
 def gather(
@@ -51,6 +65,7 @@ def gather(
     speedup: Speedup | None = None,
     target: Achieved | None = None,
     resamples: int = 2000,
+    failed: Mapping[str, str] = EMPTY,
 ) -> Findings:
     """Work out every table, the choice and the outcome from the records that the config plans."""
     named = {record.name: record for record in records}
@@ -71,4 +86,5 @@ def gather(
         agreement=tables.agreement(counted),
         units=tables.units(counted),
         costs=tables.costs(counted),
+        failed={run.name: failed[run.name] for run in missing if run.name in failed},
     )

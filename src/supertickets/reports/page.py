@@ -14,7 +14,6 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from supertickets import settings, storage
-from supertickets.experiments.outcome import sentence
 from supertickets.reports import figures, prose, rows
 from supertickets.reports.findings import Findings
 from supertickets.reports.style import FFN_NAMES
@@ -65,7 +64,7 @@ def _result(findings: Findings) -> dict[str, Any]:
         "eyebrow": "Super ticket report",
         "made_by": "sweep",
         "noscript": Markup(_NOSCRIPT),
-        "sentence": sentence(outcome) if outcome else None,
+        "sentence": findings.sentence if outcome else None,
         "beats_full": outcome.beats_full if outcome else None,
         "tiles": prose.tiles(outcome) if outcome else [],
         "unfinished": prose.unfinished(findings),

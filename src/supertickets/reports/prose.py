@@ -52,11 +52,17 @@ def tiles(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def unfinished(findings: Findings) -> list[str]:
-    """What of the plan is missing, a line per kind of ticket; empty for a finished sweep."""
+    """What of the plan is missing, a line per kind of ticket and per failed run; empty for a finished sweep."""
     missing = Counter(name.split("-")[0] for name in findings.missing)
     done = Counter(record.kind for record in findings.records)
     order = [kind for kind in KINDS if missing[kind]]
-    return [f"{KINDS[kind].label}: {done[kind]} of {done[kind] + missing[kind]} runs are done." for kind in order]
+    lines = [f"{KINDS[kind].label}: {done[kind]} of {done[kind] + missing[kind]} runs are done." for kind in order]
+    return [*lines, *failed_lines(findings.failed)]
+
+
+def failed_lines(failed: Mapping[str, str]) -> list[str]:
+    """Each failed run with the last line of its error."""
+    return [f"{name} failed: {error}" for name, error in failed.items()]
 
 
 def race(findings: Findings) -> tuple[str, list[str]] | None:

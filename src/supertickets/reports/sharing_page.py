@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from supertickets import settings, storage
-from supertickets.experiments.sharing_outcome import Sharing, SharingOutcome, sentence
+from supertickets.experiments.sharing_outcome import Sharing, SharingOutcome, whole_sentence
 from supertickets.reports import prose, sharing_figures, sharing_prose, sharing_rows
 from supertickets.reports.page import REPORT_FILE, embedded, fill
 from supertickets.reports.style import FFN_NAMES
@@ -31,7 +31,7 @@ def _result(sharing: Sharing, outcome: SharingOutcome) -> dict[str, Any]:
         "eyebrow": "Ticket sharing report",
         "made_by": "experiment",
         "noscript": "The figures need JavaScript; the tables hold their numbers.",
-        "sentence": sentence(outcome) if sharing.finished else None,
+        "sentence": whole_sentence(sharing, outcome) if sharing.finished else None,
         "gained": outcome.gained,
         "tiles": sharing_prose.tiles(outcome),
         "unfinished": sharing_prose.unfinished(sharing),

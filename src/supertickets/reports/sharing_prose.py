@@ -8,7 +8,7 @@ from supertickets.experiments.outcome import signed, spread
 from supertickets.experiments.records import Record
 from supertickets.experiments.sharing_outcome import METHODS, Method, Sharing, SharingOutcome
 from supertickets.experiments.statistics import INTERVAL_METHOD
-from supertickets.reports.prose import interval, interval_lines, provenance, seeds, tile
+from supertickets.reports.prose import failed_lines, interval, interval_lines, provenance, seeds, tile
 from supertickets.reports.sharing_rows import LABELS
 from supertickets.reports.style import FFN_NAMES
 
@@ -20,10 +20,12 @@ _RIVALS: tuple[tuple[Method, str], ...] = (
 
 
 def unfinished(sharing: Sharing) -> list[str]:
-    """What of the plan is missing, a line for each arm; empty for a finished experiment."""
+    """What of the plan is missing, a line for each arm and failed run; empty for a finished experiment."""
     planned = len(sharing.config.seeds)
     missing = {arm: sum(name.startswith(f"{arm}-") for name in sharing.missing) for arm in sharing.config.arms}
-    return [f"{LABELS[arm]}: {planned - count} of {planned} runs are done." for arm, count in missing.items() if count]
+    counts = [(LABELS[arm], count) for arm, count in missing.items() if count]
+    lines = [f"{label}: {planned - count} of {planned} runs are done." for label, count in counts]
+    return [*lines, *failed_lines(sharing.failed)]
 
 
 def tiles(outcome: SharingOutcome) -> list[dict[str, Any]]:

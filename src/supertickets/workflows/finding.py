@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from supertickets import settings, storage
 from supertickets.config import Budget, Config
@@ -15,6 +15,7 @@ from supertickets.experiments.progress import Progress, Silent
 from supertickets.experiments.targets import Target, kept_target
 
 if TYPE_CHECKING:
+    from supertickets.experiments.staff import OnRay
     from supertickets.experiments.workspace import Inputs
 
 DEMO: dict[str, Any] = {
@@ -51,7 +52,8 @@ def find(
     target: str | None = None,
     out: Path | str | None = None,
     budget: Budget | None = None,
-    workers: int | None = None,
+    workers: int | Literal["ray"] | None = None,
+    ray_address: str | None = None,
     config: Path | str | None = None,
     set: Sequence[str] = (),
     progress: Progress | None = None,
@@ -62,7 +64,9 @@ def find(
     `flops=0.7`, `latency=0.7`) asks for a ticket of at most that share of the full model's cost:
     weights and FLOPs are counted, so it is met; a latency is aimed at by a table of times measured here
     and then measured on the ticket, and the result says by how much it was missed. `out` (default
-    runs/<task>) keeps everything; calling again resumes. Raises UserError for bad input.
+    runs/<task>) keeps everything; calling again resumes. `workers` is a number of processes, or "ray" for
+    a Ray cluster of this machine; `ray_address` (`auto`, `ray://host:10001`) joins a running one. Raises
+    UserError for bad input.
     """
     flags = {
         "data": {
@@ -84,7 +88,7 @@ def find(
     chosen = settings.load(file, set, base=base | NEW, flags=flags)
     folder = Path(out or Path("runs") / (chosen.data.task or "own"))
     chosen = settings.load(file, set, base=base | _strategy(folder), flags=flags)
-    return sweep_task(chosen, folder, workers, progress or Silent())
+    return sweep_task(chosen, folder, workers, progress or Silent(), ray_address)
 
 
 def sweep(
@@ -92,14 +96,15 @@ def sweep(
     *,
     target: str | None = None,
     out: Path | str | None = None,
-    workers: int | None = None,
+    workers: int | Literal["ray"] | None = None,
+    ray_address: str | None = None,
     set: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Found:
     """The same from a config file (`supertickets init` writes one); `out` defaults to runs/<file's name>."""
     folder = Path(out or Path("runs") / Path(file).stem)
     chosen = settings.load(Path(file), set, base=_strategy(folder), flags={"tickets": {"target": target}})
-    return sweep_task(chosen, folder, workers, progress or Silent())
+    return sweep_task(chosen, folder, workers, progress or Silent(), ray_address)
 
 
 def _strategy(folder: Path) -> dict[str, Any]:
@@ -116,16 +121,18 @@ def _examples(inputs: Inputs) -> str:
     return f"{train} examples to train on and {selection} to choose by{cut}, {report} to report on"
 
 
-def _target(inputs: Inputs, folder: Path, workers: int, progress: Progress) -> Target | None:
+def _target(inputs: Inputs, folder: Path, workers: int | OnRay, progress: Progress) -> Target | None:
     """The target that the folder was begun with, or that of a new folder; None without one."""
     from supertickets.experiments.aiming import find_target
-    from supertickets.experiments.executors import use_share
+    from supertickets.experiments.staff import use_threads_of_a_run
 
     asked = inputs.config.tickets.target
     target = kept_target(folder, asked)
     if target is None and asked is not None:
         progress.say(f"finding the level for {asked}")
-        use_share(workers)  # times are then those of the threads that tickets run and are timed with
+        use_threads_of_a_run(
+            workers, inputs.config.cluster
+        )  # times are then those of the threads that tickets run and are timed with
         target = find_target(inputs)
         if target.timings is not None and target.timings.wide:
             progress.say(
@@ -136,36 +143,56 @@ def _target(inputs: Inputs, folder: Path, workers: int, progress: Progress) -> T
     return target
 
 
-def sweep_task(config: Config, folder: Path, workers: int | None, progress: Progress) -> Found:
-    """One task's whole sweep in its folder, from whatever is there already to the delivered ticket and the report."""
+def sweep_task(
+    config: Config,
+    folder: Path,
+    workers: int | Literal["ray"] | None,
+    progress: Progress,
+    ray_address: str | None = None,
+) -> Found:
+    """One task's whole sweep in its folder; several processes (torchrun) do its runs together, one at a time."""
+    from supertickets.experiments.together import together
+    from supertickets.learning.processes import check_launch
+
+    check_launch(config.training.batch_size, workers, ray_address)
+    return together(lambda: _sweep_task(config, folder, workers, progress, ray_address))
+
+
+def _sweep_task(
+    config: Config, folder: Path, workers: int | Literal["ray"] | None, progress: Progress, ray_address: str | None
+) -> Found:
+    """From whatever is in the folder already to the delivered ticket and the report."""
     from supertickets.experiments.aiming import aimed
+    from supertickets.experiments.attempts import insist
     from supertickets.experiments.delivery import deliver, is_delivered, super_run
-    from supertickets.experiments.executors import check_workers, default_workers, executor, result_of
-    from supertickets.experiments.outcome import choose
+    from supertickets.experiments.failures import check_enough, failures
+    from supertickets.experiments.outcome import choose, comparable
     from supertickets.experiments.racing import schedule
+    from supertickets.experiments.staff import chosen, opened
     from supertickets.experiments.sweeps import run_missing
     from supertickets.experiments.workspace import Inputs, check_not_a_strangers
     from supertickets.workflows.reporting import conclude_and_report
 
-    workers = default_workers() if workers is None else check_workers(workers)
+    staff = chosen(workers, ray_address)
     progress.say("preparing the data")
     check_not_a_strangers(folder)
     inputs = Inputs.read(config)  # before the lock, which makes the folder: bad input leaves none behind
-    target = _target(inputs, folder, workers, progress)
+    target = _target(inputs, folder, staff, progress)
     inputs = inputs if target is None else aimed(inputs, target)
     with storage.sweep_lock(folder):
         if target is not None and not (folder / CONFIG_FILE).exists():
             target.save(folder)
         prepared = inputs.put(folder)
         progress.say(_examples(inputs))
-        with executor(workers) as pool:
-            records = run_missing(prepared, pool, workers, progress)
-            finalists = schedule(prepared.config, prepared.task, records).finalists
-            run = super_run(prepared, records, choose(records, finalists).sparsity)
+        with opened(staff, config.cluster) as (pool, size):
+            records = run_missing(prepared, pool, size, progress)
+            wanted = schedule(prepared.config, prepared.task, records)
+            check_enough(folder, failures(folder, [run.name for run in wanted.runs]), bool(comparable(records)))
+            run = super_run(prepared, records, choose(records, wanted.finalists).sparsity)
             if not is_delivered(prepared, run):
                 (folder / SPEED_FILE).unlink(missing_ok=True)  # of another super ticket, or damaged
                 conclude_and_report(folder)  # the result is there even if the rest fails
                 progress.say("training the super ticket once more, to keep its model, and timing it")
-                result_of(pool.submit(deliver, folder, run))
+                insist(pool, deliver, folder, run)
         outcome, sentence, page = conclude_and_report(folder)
     return Found(sentence, outcome, page, folder / SUPER_TICKET)

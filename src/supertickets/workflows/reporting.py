@@ -18,7 +18,6 @@ from supertickets.learning.speed import Speedup
 
 if TYPE_CHECKING:
     from supertickets.experiments.outcome import Outcome
-    from supertickets.experiments.sharing_outcome import SharingOutcome
     from supertickets.experiments.transfer_outcome import TransferOutcome
     from supertickets.reports.findings import Findings
 
@@ -40,12 +39,10 @@ def conclude_and_report(folder: Path) -> tuple[Outcome, str, Path]:
 
     Raises UserError while no seed has both its full model and a winning ticket.
     """
-    from supertickets.experiments.outcome import sentence
-
     findings, page = _report(folder)
     if findings.outcome is None:
         raise UserError("no seed has both its full model and a winning ticket yet", str(folder), "run the sweep on")
-    return findings.outcome, sentence(findings.outcome), page
+    return findings.outcome, findings.sentence, page
 
 
 def conclude_and_report_sharing(folder: Path) -> tuple[str, Path]:
@@ -53,10 +50,10 @@ def conclude_and_report_sharing(folder: Path) -> tuple[str, Path]:
 
     Raises UserError while no multi-task run is finished.
     """
-    from supertickets.experiments.sharing_outcome import sentence
-
-    outcome, page = _report_sharing(folder)
-    return sentence(outcome), page
+    text, page = _report_sharing(folder)
+    if text is None:
+        raise UserError("no run of this experiment is finished yet", str(folder), "run `share` on")
+    return text, page
 
 
 def conclude_and_report_transfer(folder: Path) -> tuple[str, Path]:
@@ -72,8 +69,8 @@ def is_sharing(folder: Path) -> bool:
     return settings.names(folder / CONFIG_FILE, "tasks")
 
 
-def _report_sharing(folder: Path) -> tuple[SharingOutcome, Path]:
-    from supertickets.experiments.sharing_outcome import conclude_sharing, sentence
+def _report_sharing(folder: Path) -> tuple[str | None, Path]:
+    from supertickets.experiments.sharing_outcome import conclude_sharing, whole_sentence
     from supertickets.experiments.sharing_reading import read_sharing
     from supertickets.reports.sharing_page import write_sharing_page
     from supertickets.reports.sharing_paper_figures import write_sharing_figures
@@ -81,11 +78,11 @@ def _report_sharing(folder: Path) -> tuple[SharingOutcome, Path]:
     sharing = read_sharing(folder)
     outcome = conclude_sharing(sharing)
     write_sharing_figures(folder, outcome)
+    text = whole_sentence(sharing, outcome) if sharing.finished else None
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
-    if sharing.finished:
-        result = outcome.to_dict() | {"sentence": sentence(outcome), "missing": sharing.missing}
-        storage.write_sealed(folder / OUTCOME_FILE, result)
-    return outcome, write_sharing_page(folder, sharing, outcome)
+    if text is not None:
+        storage.write_sealed(folder / OUTCOME_FILE, outcome.to_dict() | {"sentence": text, "missing": sharing.missing})
+    return text, write_sharing_page(folder, sharing, outcome)
 
 
 def _report_transfer(folder: Path) -> tuple[TransferOutcome, Path]:
@@ -106,7 +103,7 @@ def _report_transfer(folder: Path) -> tuple[TransferOutcome, Path]:
 
 def _report(folder: Path) -> tuple[Findings, Path]:
     # pandas, plotly and matplotlib take a second to load: only who reports waits for them.
-    from supertickets.experiments.outcome import sentence
+    from supertickets.experiments.failures import failed_names, failures
     from supertickets.experiments.records import load_all
     from supertickets.reports.findings import gather
     from supertickets.reports.page import write_page
@@ -117,11 +114,12 @@ def _report(folder: Path) -> tuple[Findings, Path]:
             "this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find"
         )
     config, data = settings.load(folder / CONFIG_FILE), read_data(folder)
-    findings = gather(config, task_of(folder), data, load_all(folder), *_delivered(folder))
+    failed = {name: one.error for name, one in failures(folder, failed_names(folder)).items()}
+    findings = gather(config, task_of(folder), data, load_all(folder), *_delivered(folder), failed=failed)
     write_figures(folder, findings)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if findings.outcome is not None:
-        result = findings.outcome.to_dict() | {"sentence": sentence(findings.outcome), "missing": findings.missing}
+        result = findings.outcome.to_dict() | {"sentence": findings.sentence, "missing": findings.missing}
         storage.write_sealed(folder / OUTCOME_FILE, result)
     return findings, write_page(folder, findings)
 

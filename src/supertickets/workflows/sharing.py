@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from supertickets import settings, storage
 from supertickets.config import ShareConfig
 from supertickets.conflicts import task_config
 from supertickets.experiments.layout import CONFIG_FILE, MODEL
 from supertickets.experiments.progress import Progress, Silent
+from supertickets.learning.processes import check_alone
 from supertickets.workflows.finding import sweep_task
 
 
@@ -27,23 +29,28 @@ def share(
     file: Path | str,
     *,
     out: Path | str | None = None,
-    workers: int | None = None,
+    workers: int | Literal["ray"] | None = None,
+    ray_address: str | None = None,
     set: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Shared:
     """Multi-task learning with ticket sharing, beside plain multi-task learning with the same budget.
 
     Tasks without tickets are swept first, each in `<out>/tasks/<task>`. `out` (default runs/<file's
-    name>) keeps everything; calling again resumes. Raises UserError for bad input.
+    name>) keeps everything; calling again resumes. `workers` and `ray_address` as in `find`. Raises
+    UserError for bad input.
     """
-    from supertickets.experiments.executors import check_workers, default_workers, executor, result_of
+    from supertickets.experiments.attempts import insist
+    from supertickets.experiments.failures import check_enough, failures
     from supertickets.experiments.gathering import Gathering, check_owner, sweep_folder
     from supertickets.experiments.shares import chosen_run, deliver_shared, is_shared_delivered, share_missing
+    from supertickets.experiments.staff import chosen, opened
     from supertickets.workflows.reporting import conclude_and_report_sharing
 
+    check_alone("share")
     config = settings.load_shared(Path(file), set)
     folder, progress = Path(out or Path("runs") / Path(file).stem), progress or Silent()
-    workers = default_workers() if workers is None else check_workers(workers)
+    staff = chosen(workers, ray_address)
     progress.say("checking the tasks")
     check_owner(folder, config)
     _check_tasks(folder, config)  # before the lock, which makes the folder: bad input leaves none behind
@@ -51,16 +58,18 @@ def share(
         for task in config.tasks:
             if config.tasks[task].ticket is None:
                 progress.say(f"task {task}: its own sweep, for its tickets")
-                sweep_task(task_config(config, task), sweep_folder(folder, config, task), workers, progress)
+                home = sweep_folder(folder, config, task)
+                sweep_task(task_config(config, task), home, workers, progress, ray_address)
         storage.remove_leftovers(folder)
         tasks = Gathering.put(folder, config)
-        with executor(workers) as pool:
+        with opened(staff, config.cluster) as (pool, _):
             records = share_missing(tasks, pool, progress)
-            if "sharing" in config.arms:
+            check_enough(folder, failures(folder, [run.name for run in tasks.runs()]), bool(records))
+            if any(record.kind == "sharing" for record in records):
                 run = chosen_run(tasks, records)
                 if not is_shared_delivered(folder, run):
                     progress.say("training the shared model once more, to keep it")
-                    result_of(pool.submit(deliver_shared, folder, run))
+                    insist(pool, deliver_shared, folder, run)
         sentence, page = conclude_and_report_sharing(folder)
     return Shared(sentence, page, folder / MODEL)
 

@@ -14,6 +14,7 @@ from jaxtyping import Bool
 from supertickets import settings, storage
 from supertickets.config import Config, ShareConfig
 from supertickets.errors import UserError
+from supertickets.experiments.failures import Failure, failures
 from supertickets.experiments.layout import (
     CONFIG_FILE,
     MODEL,
@@ -130,6 +131,7 @@ def show_sweep(folder: Path) -> Shown:
         ("done", f"{len(records)} of {wanted.size} runs: {_progress(runs, records)}"),
         ("stopped", "; ".join(f"level {stop.sparsity:g}: {reason(stop)}" for stop in wanted.stops)),
         ("damaged", "; ".join(damaged.values())),
+        ("failed", _failed(failures(folder, [run.name for run in wanted.runs]))),
         ("result", str(outcome.get("sentence", ""))),
         ("cost", f"{_cost(seconds)}; {trained} examples trained on" if records else ""),
     )
@@ -155,6 +157,7 @@ def show_sharing(folder: Path) -> Shown:
     rows = (
         ("what", f"{names} sharing {config.encoder.name}: seeds {listed(config.seeds)}"),
         ("done", f"{sharing.finished} of {sharing.planned} multi-task runs: {each}"),
+        ("failed", "; ".join(f"{name}: {error}" for name, error in sharing.failed.items())),
         *tickets,
         ("result", str(outcome.get("sentence", ""))),
         ("cost", _cost(seconds)),
@@ -217,6 +220,11 @@ def _records(folder: Path, config: Config) -> tuple[Schedule, dict[str, Record],
     task = task_of(folder) if racing else None
     wanted, records, _ = follow(config, task, find)
     return wanted, records, damaged
+
+
+def _failed(failed: Mapping[str, Failure]) -> str:
+    """The runs that failed every time, with the last lines of their errors."""
+    return "; ".join(f"{name}: {one.error}" for name, one in failed.items())
 
 
 def _describe(config: Config) -> str:

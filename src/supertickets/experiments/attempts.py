@@ -1,0 +1,68 @@
+"""Work on many items in a pool, each tried again when it fails. No torch until a pool is made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+from supertickets.experiments.executors import InProcess
+from supertickets.experiments.failures import ATTEMPTS, fault_of
+
+T = TypeVar("T")
+Again = Callable[[T, Exception], bool]
+
+
+def completed(
+    pool: Executor,
+    work: Callable[[T, Path], None],
+    items: Iterable[T],
+    folder: Path,
+    again: Again[T],
+) -> Iterator[T]:
+    """Work on all items in the pool and yield each when it is done; `again` says whether to retry one that failed.
+
+    In this process an item is done when it is submitted, so the next one waits until the last is yielded.
+    """
+    waiting, running = list(items), dict[Future[None], T]()
+    window = 1 if isinstance(pool, InProcess) else len(waiting)
+    try:
+        while waiting or running:
+            while waiting and len(running) < window:
+                item = waiting.pop(0)
+                running[pool.submit(work, item, folder)] = item
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                item = running.pop(future)
+                fault = fault_of(future)
+                if fault is None:
+                    yield item
+                elif again(item, fault):
+                    waiting.insert(0, item)
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def insisting() -> Callable[[str, Exception], bool]:
+    """For `completed`: every item is tried again, and the last attempt's error raised."""
+    attempts = Counter[str]()
+
+    def again(item: str, fault: Exception) -> bool:
+        attempts[item] += 1
+        if attempts[item] == ATTEMPTS:
+            raise fault
+        return True
+
+    return again
+
+
+def insist(pool: Executor, work: Callable[..., None], *arguments: Any) -> None:
+    """Do one piece of work, again while it fails; raises its error after the last attempt, UserError at once."""
+    for _ in range(ATTEMPTS):
+        fault = fault_of(pool.submit(work, *arguments))
+        if fault is None:
+            return
+    assert fault is not None
+    raise fault

@@ -1,0 +1,72 @@
+"""Tests of work that is tried again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supertickets.errors import UserError
+from supertickets.experiments.attempts import completed, insist, insisting
+from supertickets.experiments.executors import InProcess
+from supertickets.experiments.failures import ATTEMPTS, DistantError
+
+
+class Failing(Executor):
+    """An executor whose first calls fail."""
+
+    def __init__(self, *faults: Exception | None) -> None:
+        self.faults = list(faults)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Fail with the next fault, or be done."""
+        future: Future[Any] = Future()
+        fault = self.faults.pop(0)
+        future.set_exception(fault) if fault else future.set_result(None)
+        return future
+
+
+def test_the_last_step_is_tried_again_too() -> None:
+    """Delivering survives two lost workers, not three, and no bad input."""
+    lost = DistantError("its worker or its node was lost", "printed")
+    insist(Failing(lost, lost, None), print)
+    with pytest.raises(DistantError, match="lost"):
+        insist(Failing(lost, lost, lost), print)
+    with pytest.raises(UserError, match="bad"):
+        insist(Failing(UserError("bad"), None), print)
+
+
+def test_in_this_process_items_are_told_one_by_one(tmp_path: Path) -> None:
+    """Each item is yielded before the next is begun; the first failure ends it and leaves the rest undone."""
+    log: list[str] = []
+
+    def work(item: int, folder: Path) -> None:
+        if item == 3:
+            raise UserError("three")
+        log.append(f"did {item}")
+
+    with pytest.raises(UserError, match="three"):
+        for item in completed(InProcess(), work, [1, 2, 3, 4], tmp_path, insisting()):
+            log.append(f"told {item}")
+    assert log == ["did 1", "told 1", "did 2", "told 2"]
+
+
+def test_items_are_tried_three_times(tmp_path: Path) -> None:
+    """An item that fails twice is yielded once; one that fails every time raises its last error."""
+    tries = Counter[str]()
+
+    def work(item: str, folder: Path) -> None:
+        tries[item] += 1
+        if tries[item] < {"good": 1, "slow": ATTEMPTS, "lost": 99}[item]:
+            raise OSError(f"{item} {tries[item]}")
+
+    assert list(completed(InProcess(), work, ["slow", "good"], tmp_path, insisting())) == ["slow", "good"]
+    assert tries == {"slow": ATTEMPTS, "good": 1}
+    with pytest.raises(OSError, match=f"lost {ATTEMPTS}"):
+        list(completed(InProcess(), work, ["lost"], tmp_path, insisting()))
+    left_out = list(completed(InProcess(), work, ["lost", "good"], tmp_path, lambda item, fault: False))
+    assert left_out == ["good"]
