@@ -131,7 +131,7 @@ def test_the_other_verbs_hand_on_what_they_got(
         ),
     )
     monkeypatch.setattr(reporting, "report", lambda folder: f"report {folder}")
-    monkeypatch.setattr(showing, "show", lambda path: f"show {path}")
+    monkeypatch.setattr(showing, "show", lambda path, watch, progress: f"show {path}{' watched' * watch}")
     monkeypatch.setattr(checking, "check", lambda file, set: f"check {file} {list(set)}")
     monkeypatch.setattr(starting, "init", lambda out: out)
     for line, printed in (
@@ -140,6 +140,7 @@ def test_the_other_verbs_hand_on_what_they_got(
         ("transfer f snli --data d --out o --set a=1", "f snli d o ['a=1']\npage\n"),
         ("report f", "report f\n"),
         ("show p", "show p\n"),
+        ("show p --watch", "show p watched\n"),
         ("check c.yaml --set a=1", "check c.yaml ['a=1']\n"),
         ("init", "wrote supertickets.yaml\n"),
         ("init mine.yaml", "wrote mine.yaml\n"),

@@ -247,11 +247,17 @@ def report(
 
 
 @app.command()
-def show(path: Annotated[Path, typer.Argument(help="The folder of one of these.")]) -> None:
+def show(
+    path: Annotated[Path, typer.Argument(help="The folder of one of these.")],
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Redraw every few seconds while it is worked on.")] = False,
+) -> None:
     """Say what a ticket, a run, a sweep, an experiment or a transfer is, what is missing and what it cost."""
     from supertickets.workflows import showing
 
-    print(showing.show(path))
+    with console.watching() as progress:
+        shown = showing.show(path, watch=watch, progress=progress)
+    print(shown)
 
 
 @app.command()

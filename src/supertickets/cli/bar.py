@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
@@ -64,3 +65,10 @@ def bar_progress() -> Iterator[BarProgress]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _LeftColumn(pace))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield BarProgress(bar, pace)
+
+
+@contextmanager
+def redrawn() -> Iterator[Callable[[object], None]]:
+    """What draws a text in the place of the last one; nothing stays of it when the block ends."""
+    with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+        yield lambda shown: live.update(Text(str(shown)), refresh=True)

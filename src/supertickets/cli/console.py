@@ -10,14 +10,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from supertickets.cli.pace import Pace, left_in_words
 from supertickets.errors import UserError
+from supertickets.experiments.interrupts import patient
 from supertickets.experiments.progress import Progress
 from supertickets.workflows.facts import printable
+
+if TYPE_CHECKING:
+    from supertickets.workflows.showing import Shown
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -61,16 +65,47 @@ class PlainProgress:
         self._write(line)
 
 
+class ChangedLines:
+    """A line for each state that differs from the last one in more than the time left, for logs and pipes."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write, self._told = write, ""
+
+    def __call__(self, shown: Shown) -> None:
+        """Tell of this state, if it is another."""
+        rows = dict(shown.rows)
+        told = "; ".join(f"{name} {rows[name]}" for name in ("done", "now", "failed") if rows.get(name))
+        if told != self._told:
+            self._write(", ".join(filter(None, (told, rows.get("left", "")))))
+        self._told = told
+
+
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A bar with the time left on a terminal, plain lines elsewhere; on stderr, so that stdout holds results only."""
+    """A bar with the time left on a terminal, plain lines elsewhere; on stderr, so that stdout holds results only.
+
+    The first Ctrl-C lets the runs in flight finish, the second stops at once.
+    """
     if not sys.stderr.isatty():
-        yield PlainProgress(_tell)
+        with patient(_tell):
+            yield PlainProgress(_tell)
         return
     from supertickets.cli.bar import bar_progress
 
-    with bar_progress() as bar:
+    with bar_progress() as bar, patient(bar.say):
         yield bar
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[Shown], None]]:
+    """What draws each state of work under way: on a terminal anew in its place, elsewhere a line for what changed."""
+    if not sys.stderr.isatty():
+        yield ChangedLines(_tell)
+        return
+    from supertickets.cli.bar import redrawn
+
+    with redrawn() as draw:
+        yield draw
 
 
 def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:

@@ -8,8 +8,9 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-from supertickets.experiments.executors import InProcess
 from supertickets.experiments.failures import ATTEMPTS, fault_of
+from supertickets.experiments.interrupts import in_flight
+from supertickets.experiments.under_way import begin, end
 
 T = TypeVar("T")
 Again = Callable[[T, Exception], bool]
@@ -24,25 +25,35 @@ def completed(
 ) -> Iterator[T]:
     """Work on all items in the pool and yield each when it is done; `again` says whether to retry one that failed.
 
-    In this process an item is done when it is submitted, so the next one waits until the last is yielded.
+    No more are submitted than the pool works on at once, so that whoever stops it waits for these alone.
     """
     waiting, running = list(items), dict[Future[None], T]()
-    window = 1 if isinstance(pool, InProcess) else len(waiting)
+    window = getattr(pool, "size", len(waiting))
     try:
-        while waiting or running:
-            while waiting and len(running) < window:
-                item = waiting.pop(0)
-                running[pool.submit(work, item, folder)] = item
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                item = running.pop(future)
-                fault = fault_of(future)
-                if fault is None:
-                    yield item
-                elif again(item, fault):
-                    waiting.insert(0, item)
+        with in_flight() as stopping:
+            while running or (waiting and not stopping()):
+                while waiting and len(running) < window and not stopping():
+                    item = waiting.pop(0)
+                    _mark(begin, folder, item)
+                    running[pool.submit(work, item, folder)] = item
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    item = running.pop(future)
+                    _mark(end, folder, item)
+                    fault = fault_of(future)
+                    if fault is None:
+                        yield item
+                    elif again(item, fault):
+                        waiting.insert(0, item)
     finally:
-        for future in running:
+        for future, item in running.items():
             future.cancel()
+            _mark(end, folder, item)
+
+
+def _mark(how: Callable[[Path, str], None], folder: Path, item: object) -> None:
+    """Say that work on an item begins or ends, where it is a run."""
+    if hasattr(item, "name"):
+        how(folder, item.name)
 
 
 def insisting() -> Callable[[str, Exception], bool]:

@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from threading import Thread
+from types import TracebackType
 from typing import Any
 
 from supertickets.errors import UserError
@@ -21,6 +22,8 @@ MOST_BY_DEFAULT = 8  # each worker holds a model and its optimiser in memory
 
 class InProcess(Executor):
     """Runs each call at once, in this process."""
+
+    size = 1
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run `fn` now and return its finished future."""
@@ -37,7 +40,23 @@ def executor(workers: int) -> Executor:
     if workers == 1:
         use_share(workers)
         return InProcess()
-    return ProcessPoolExecutor(workers, mp_context=_Workers(), initializer=_start_worker, initargs=(workers,))
+    return Processes(workers)
+
+
+class Processes(ProcessPoolExecutor):
+    """Worker processes, spawned; an interrupt ends them at once instead of waiting for what they work on."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, mp_context=_Workers(), initializer=_start_worker, initargs=(size,))
+        self.size = size
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            for process in [*self._processes.values()]:
+                process.kill()
+        super().__exit__(kind, fault, trace)
 
 
 class _Worker(SpawnProcess):
@@ -48,9 +67,12 @@ class _Worker(SpawnProcess):
         main = sys.modules["__main__"]
         hidden = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
         main.__spec__ = None
+        # Ctrl-C goes to all processes of a terminal: what it means is decided in the first one.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return SpawnProcess._Popen(process_obj)
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             for name, value in hidden.items():
                 setattr(main, name, value)
 
@@ -62,8 +84,8 @@ class _Workers(SpawnContext):
 
 
 def _start_worker(workers: int) -> None:
-    """Give a worker its threads; end it at once on Ctrl-C, and when its parent is gone (it would wait for ever)."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    """Give a worker its threads; end it when its parent is gone (it would wait for ever), but not on Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None
     Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from supertickets.errors import UserError
-from supertickets.experiments import lottery
+from supertickets.experiments import lottery, under_way
 from supertickets.experiments.bench import Result
 from supertickets.experiments.failures import Setbacks, fault_of
+from supertickets.experiments.interrupts import in_flight
 from supertickets.experiments.plans import cost
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.racing import Schedule, follow, reason, rivals
@@ -66,25 +68,34 @@ def _execute(
 ) -> Iterator[tuple[Run, Record]]:
     waiting, running = list(missing), dict[Future[None], Run]()
     try:
-        while waiting or running:
-            ready = [run for run in waiting if isinstance(run, TuneRun) or _is_done(sweep, run.tune)]
-            for run in ready[: workers - len(running)]:
-                waiting.remove(run)
-                running[pool.submit(_perform_and_save, run, sweep.folder)] = run
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                run = running.pop(future)
-                fault = fault_of(future)
-                if fault is None:
-                    setbacks.settled(run.name)
-                    yield run, Record.load(sweep.run_folder(run), run.name)
-                elif setbacks.again(run.name, fault, _title(run)):
-                    waiting.insert(0, run)
-                else:
-                    waiting = _without_tickets_of(run, waiting, setbacks)
+        with in_flight() as stopping:
+            while running or (waiting and not stopping()):
+                for run in _ready(sweep, waiting, 0 if stopping() else workers - len(running)):
+                    waiting.remove(run)
+                    under_way.begin(sweep.folder, run.name)
+                    running[pool.submit(_perform_and_save, run, sweep.folder)] = run
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    run = running.pop(future)
+                    under_way.end(sweep.folder, run.name)
+                    fault = fault_of(future)
+                    if fault is None:
+                        setbacks.settled(run.name)
+                        yield run, Record.load(sweep.run_folder(run), run.name)
+                    elif setbacks.again(run.name, fault, _title(run)):
+                        waiting.insert(0, run)
+                    else:
+                        waiting = _without_tickets_of(run, waiting, setbacks)
     finally:
-        for future in running:
+        for future, run in running.items():
             future.cancel()
+            under_way.end(sweep.folder, run.name)
+
+
+def _ready(sweep: Workspace, waiting: Sequence[Run], places: int) -> list[Run]:
+    """The first runs, one for each free place, whose tuned model is scored."""
+    ready = (run for run in waiting if isinstance(run, TuneRun) or _is_done(sweep, run.tune))
+    return list(islice(ready, places))
 
 
 def _without_tickets_of(lost: Run, waiting: list[Run], setbacks: Setbacks) -> list[Run]:

@@ -20,6 +20,8 @@ class Together(Executor):
     An error ends the program: the others may be waiting in the middle of a training.
     """
 
+    size = 1
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Do the call now, in all processes, and return its finished future."""
         _tell(("run", (fn, args, kwargs)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ from supertickets.tickets.structures import FFN_WORDS
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
 from supertickets.workflows.facts import aligned, duration, listed
 from supertickets.workflows.reporting import is_sharing
+from supertickets.workflows.watching import now_and_left, pace, watched
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,18 @@ class Shown:
         return aligned(f"{self.kind} {self.path}", [*self.rows, ("missing", missing)])
 
 
-def show(path: Path | str) -> Shown:
+def show(path: Path | str, *, watch: bool = False, progress: Callable[[Shown], object] | None = None) -> Shown:
     """Say what lies at `path`: the folder of a ticket, run, sweep, experiment or transfer, or its main file.
 
-    Raises UserError when it is none of these, or damaged.
+    With `watch` it looks again every few seconds, for as long as a process works on it, hands each state to
+    `progress`, and returns the last; Ctrl-C ends the watching and nothing else. Raises UserError when it is
+    none of these, or damaged.
     """
-    path = Path(path)
+    look = partial(_look, Path(path))
+    return watched(look, Path(path), progress or (lambda shown: None)) if watch else look()
+
+
+def _look(path: Path) -> Shown:
     if not path.exists():
         raise UserError("no such file or folder", str(path))
     folder = path if path.is_dir() else path.parent
@@ -124,14 +132,15 @@ def show_sweep(folder: Path) -> Shown:
     missing = [_title(run) for run in runs if run.name not in records and run.name not in damaged]
     missing += [name for name in (SUPER_TICKET, REPORT_FILE) if not (folder / name).exists()]
     seconds = _seconds(list(records.values()))
-    outcome = _outcome(folder)
+    outcome, failed = _outcome(folder), failures(folder, [run.name for run in runs])
     trained = sum(record.cost.trained_examples for record in records.values())
     rows = (
         ("what", _describe(config)),
         ("done", f"{len(records)} of {wanted.size} runs: {_progress(runs, records)}"),
         ("stopped", "; ".join(f"level {stop.sparsity:g}: {reason(stop)}" for stop in wanted.stops)),
         ("damaged", "; ".join(damaged.values())),
-        ("failed", _failed(failures(folder, [run.name for run in wanted.runs]))),
+        ("failed", _failed(failed)),
+        *now_and_left(folder, {run.name: _title(run) for run in runs}, *pace(wanted, records, failed)),
         ("result", str(outcome.get("sentence", ""))),
         ("cost", f"{_cost(seconds)}; {trained} examples trained on" if records else ""),
     )
@@ -148,6 +157,7 @@ def show_sharing(folder: Path) -> Shown:
     missing = [*sharing.missing, *(name for name in (MODEL, REPORT_FILE) if not (folder / name).exists())]
     seconds = _seconds(records)
     outcome = _outcome(folder)
+    unfinished = [name for name in sharing.missing if name not in sharing.failed]
     each = ", ".join(f"{len(sharing.tasks[0].records[arm])} of {len(config.seeds)} {arm}" for arm in arms)
     names = listed([task.name for task in sharing.tasks])
     tickets = [
@@ -159,6 +169,7 @@ def show_sharing(folder: Path) -> Shown:
         ("done", f"{sharing.finished} of {sharing.planned} multi-task runs: {each}"),
         ("failed", "; ".join(f"{name}: {error}" for name, error in sharing.failed.items())),
         *tickets,
+        *now_and_left(folder, {}, sum(seconds.values()) / max(1, sharing.finished), dict.fromkeys(unfinished, 1.0)),
         ("result", str(outcome.get("sentence", ""))),
         ("cost", _cost(seconds)),
     )
@@ -169,16 +180,21 @@ def show_transfer(folder: Path) -> Shown:
     """A transfer: how many of its runs are done, with how many examples, and its result."""
     from supertickets.experiments.transfer_outcome import read_transfer
 
-    found = read_transfer(TransferFolder.open(folder))
+    place = TransferFolder.open(folder)
+    found = read_transfer(place)
     config, records = found.config, [record for group in found.records.values() for record in group]
     missing = [*found.missing, *([] if (folder / REPORT_FILE).exists() else [REPORT_FILE])]
     seconds, done = _seconds(records), Counter(record.kind for record in records)
+    costs = {run.name: float(place.shares[run.share]) for run in place.runs()}
+    left = {name: costs[name] for name in found.missing}
+    rate = sum(seconds.values()) / (sum(costs.values()) - sum(left.values())) if records else 0.0
     outcome = _outcome(folder)
     rows = (
         ("what", f"{found.task.name} with what {config.source} has made of {config.encoder.name}"),
         ("examples", listed([f"{size} ({100 * share:g} %)" for share, size in found.shares.items()])),
         ("seeds", listed(config.seeds)),
         ("done", f"{found.finished} of {found.planned} runs: {listed([f'{n} {arm}' for arm, n in done.items()])}"),
+        *now_and_left(folder, {}, rate, left),
         ("result", str(outcome.get("sentence", ""))),
         ("cost", _cost(seconds)),
     )

@@ -1,0 +1,59 @@
+"""Ctrl-C while runs are in flight: the first lets them finish and be written, the second stops at once. No torch."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOPPING = "stopping: the runs in flight are finished and kept, no other is started; Ctrl-C again stops at once"
+
+
+class Patience:
+    """A handler of Ctrl-C: patient once while runs are in flight, and a KeyboardInterrupt at any other time."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say, self.in_flight, self.asked = say, False, False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        """Be patient, or raise KeyboardInterrupt."""
+        if self.asked or not self.in_flight:
+            raise KeyboardInterrupt
+        self.asked = True
+        self._say(STOPPING)
+
+
+@contextmanager
+def patient(say: Callable[[str], object]) -> Iterator[None]:
+    """Be patient while the block runs; a program that handles Ctrl-C itself, or ignores it, is left alone."""
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, Patience(say))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def in_flight() -> Iterator[Callable[[], bool]]:
+    """Runs are in flight while the block runs; yields whether to start no other.
+
+    Raises KeyboardInterrupt at the end of a block in which that was asked for. Whoever is not `patient` is
+    never asked.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not isinstance(handler, Patience):
+        yield lambda: False
+        return
+    handler.in_flight = True
+    try:
+        yield lambda: handler.asked
+    finally:
+        handler.in_flight = False
+    if handler.asked:
+        raise KeyboardInterrupt

@@ -1,0 +1,58 @@
+"""Who works on a folder now, and on which of its runs: a mark lies in it for each run in flight. No torch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+from supertickets import storage
+from supertickets.errors import UserError
+
+MARK = f".running{storage.PARTIAL}"  # what a killed process leaves of it goes with its other leftovers
+
+
+def begin(folder: Path, name: str) -> None:
+    """Mark a run as one that is in flight."""
+    _mark(folder, name).touch()
+
+
+def end(folder: Path, name: str) -> None:
+    """The run is no longer in flight."""
+    _mark(folder, name).unlink(missing_ok=True)
+
+
+def is_worked_on(folder: Path) -> bool:
+    """Whether a process holds the folder; of one on another machine, whether it has not let go of it."""
+    try:
+        holder = storage.read_json(folder / storage.HOLDER_FILE)
+        if holder["host"] != socket.gethostname():
+            return True
+        os.kill(int(holder["pid"]), 0)
+    except PermissionError:
+        return True  # it is another user's
+    except (UserError, KeyError, ValueError, ProcessLookupError):  # no such file, or the process was killed
+        return False
+    return True
+
+
+def runs_in_flight(folder: Path) -> dict[str, float]:
+    """The runs that a process works on now, by name, and for how many seconds; none where no process holds the folder.
+
+    The longest is first.
+    """
+    if not is_worked_on(folder):
+        return {}
+    since: dict[str, float] = {}
+    for mark in folder.glob(f".*{MARK}"):
+        try:
+            since[mark.name[1 : -len(MARK)]] = mark.stat().st_mtime
+        except FileNotFoundError:
+            continue  # it has ended meanwhile
+    now = time.time()
+    return {name: max(0.0, now - begun) for name, begun in sorted(since.items(), key=lambda item: item[1])}
+
+
+def _mark(folder: Path, name: str) -> Path:
+    return folder / f".{name}{MARK}"
