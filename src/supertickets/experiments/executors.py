@@ -11,9 +11,11 @@ from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
-from threading import Thread
+from threading import RLock, Thread
 from types import TracebackType
 from typing import Any
+
+from tqdm import tqdm
 
 from supertickets.errors import UserError
 
@@ -54,7 +56,7 @@ class Processes(ProcessPoolExecutor):
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None and not issubclass(kind, Exception):
-            for process in [*self._processes.values()]:
+            for process in [*(self._processes or {}).values()]:
                 process.kill()
         super().__exit__(kind, fault, trace)
 
@@ -89,6 +91,7 @@ def _start_worker(workers: int) -> None:
     parent = parent_process()
     assert parent is not None
     Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    tqdm.set_lock(RLock())  # its own is a semaphore of the system's, which a worker that is ended would leave behind
     use_share(workers)
 
 
