@@ -11,7 +11,7 @@ from benchmarks.figures import Figure, Result
 from benchmarks.measuring import Say, seconds
 
 NAMES: tuple[str, ...] = ("train_throughput", "scoring_cost", "sweep_cost", "pruning", "pruned_speed", "sharing_step")
-NAMES += ("ray_workers", "peers", "race", "faults", "fuzz")
+NAMES += ("ray_workers", "peers", "race", "faults", "fuzz", "scale")
 BUSY = 0.5  # load average above which another program is likely to disturb the timings
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from supertickets.experiments.failures import ATTEMPTS, fault_of
 from supertickets.experiments.interrupts import in_flight
-from supertickets.experiments.under_way import begin, end
+from supertickets.experiments.under_way import Marks
 
 T = TypeVar("T")
 Again = Callable[[T, Exception], bool]
@@ -30,30 +30,29 @@ def completed(
     waiting, running = list(items), dict[Future[None], T]()
     window = getattr(pool, "size", len(waiting))
     try:
-        with in_flight() as stopping:
+        with in_flight() as stopping, Marks(folder) as marks:
             while running or (waiting and not stopping()):
                 while waiting and len(running) < window and not stopping():
                     item = waiting.pop(0)
-                    _mark(begin, folder, item)
+                    _mark(marks.begin, item)
                     running[pool.submit(work, item, folder)] = item
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     item = running.pop(future)
-                    _mark(end, folder, item)
+                    _mark(marks.end, item)
                     fault = fault_of(future)
                     if fault is None:
                         yield item
                     elif again(item, fault):
                         waiting.insert(0, item)
     finally:
-        for future, item in running.items():
+        for future in running:
             future.cancel()
-            _mark(end, folder, item)
 
 
-def _mark(how: Callable[[Path, str], None], folder: Path, item: object) -> None:
+def _mark(how: Callable[[str], None], item: object) -> None:
     """Say that work on an item begins or ends, where it is a run."""
     if hasattr(item, "name"):
-        how(folder, item.name)
+        how(item.name)
 
 
 def insisting() -> Callable[[str, Exception], bool]:

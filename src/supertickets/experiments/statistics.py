@@ -14,7 +14,7 @@ with both 92. The interval is the 2.5 to 97.5 % range over the draws.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -217,6 +217,11 @@ class Predicted:
     predictions: Shaped[np.ndarray, "n ..."]
     labels: Shaped[np.ndarray, " n"]
 
+    @classmethod
+    def of(cls, record: Record, split: Split) -> Predicted:
+        """A record's, on one split."""
+        return cls(record.arrays[f"{split}_predictions"], record.arrays[f"{split}_labels"])
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Predicted) and self._digest == other._digest
 
@@ -233,27 +238,44 @@ def _scores_on_draws(
     task: Task, rows: Sequence[tuple[Record, ...]], split: Split, resamples: int, seed: int
 ) -> Float[np.ndarray, "R S"]:
     """Each row's score, or difference of scores, on every draw of examples; report draws are the same for all seeds."""
-    columns = []
-    for row in rows:
-        purpose = "report examples" if split == "report" else f"selection examples of seed {row[0].seed}"
-        stream = seeding.derive(seed, purpose)
-        sides = [Predicted(r.arrays[f"{split}_predictions"], r.arrays[f"{split}_labels"]) for r in row]
-        scores = [on_draws(task, side, resamples, stream) for side in sides]
-        columns.append(scores[0] - scores[1] if len(row) == 2 else scores[0])
-    return np.stack(columns, axis=1)
+    sides = [tuple(Predicted.of(record, split) for record in side) for side in zip(*rows, strict=True)]
+    if split == "report":
+        stream = seeding.derive(seed, "report examples")
+        scores = [all_on_draws(task, side, resamples, stream) for side in sides]
+    else:
+        streams = [seeding.derive(seed, f"selection examples of seed {row[0].seed}") for row in rows]
+        scores = [
+            np.stack([on_draws(task, one, resamples, own) for one, own in zip(side, streams, strict=True)], axis=1)
+            for side in sides
+        ]
+    return scores[0] - scores[1] if len(scores) == 2 else scores[0]
+
+
+@lru_cache(maxsize=8)
+def all_on_draws(task: Task, side: tuple[Predicted, ...], resamples: int, seed: int) -> Float[np.ndarray, "R S"]:
+    """As `on_draws`, of models on the same examples, a column each; the last ones are kept."""
+    blocks = _blocks(len(side[0].labels), resamples, seed)
+    models = [one.predictions for one in side]
+    scores = np.concatenate([metrics.resampled_all(task, models, side[0].labels, block) for block in blocks])
+    scores.setflags(write=False)
+    return scores
 
 
 @lru_cache(maxsize=256)
 def on_draws(task: Task, predicted: Predicted, resamples: int, seed: int) -> Float[np.ndarray, " R"]:
     """The main score on every draw of the examples, in blocks that fit into memory; kept, as many rows ask for it."""
-    counts = example_counts(len(predicted.labels), resamples, seed)
-    step = max(1, BLOCK // len(predicted.labels))
-    blocks = (counts[start : start + step].astype(np.float64) for start in range(0, resamples, step))
+    blocks = _blocks(len(predicted.labels), resamples, seed)
     scores = np.concatenate(
         [metrics.resampled(task, predicted.predictions, predicted.labels, block) for block in blocks]
     )
     scores.setflags(write=False)
     return scores
+
+
+def _blocks(size: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, "r n"]]:
+    counts = example_counts(size, resamples, seed)
+    step = max(1, BLOCK // size)
+    return (counts[start : start + step].astype(np.float64) for start in range(0, resamples, step))
 
 
 @lru_cache(maxsize=8)

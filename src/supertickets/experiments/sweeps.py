@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from supertickets.errors import UserError
-from supertickets.experiments import lottery, under_way
+from supertickets.experiments import lottery
 from supertickets.experiments.bench import Result
 from supertickets.experiments.failures import Setbacks, fault_of
 from supertickets.experiments.interrupts import in_flight
@@ -19,6 +19,7 @@ from supertickets.experiments.progress import Progress
 from supertickets.experiments.racing import Schedule, follow, reason, rivals
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
+from supertickets.experiments.under_way import Marks
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.ticket import Ticket
 
@@ -68,16 +69,16 @@ def _execute(
 ) -> Iterator[tuple[Run, Record]]:
     waiting, running = list(missing), dict[Future[None], Run]()
     try:
-        with in_flight() as stopping:
+        with in_flight() as stopping, Marks(sweep.folder) as marks:
             while running or (waiting and not stopping()):
                 for run in _ready(sweep, waiting, 0 if stopping() else workers - len(running)):
                     waiting.remove(run)
-                    under_way.begin(sweep.folder, run.name)
+                    marks.begin(run.name)
                     running[pool.submit(_perform_and_save, run, sweep.folder)] = run
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     run = running.pop(future)
-                    under_way.end(sweep.folder, run.name)
+                    marks.end(run.name)
                     fault = fault_of(future)
                     if fault is None:
                         setbacks.settled(run.name)
@@ -87,9 +88,8 @@ def _execute(
                     else:
                         waiting = _without_tickets_of(run, waiting, setbacks)
     finally:
-        for future, run in running.items():
+        for future in running:
             future.cancel()
-            under_way.end(sweep.folder, run.name)
 
 
 def _ready(sweep: Workspace, waiting: Sequence[Run], places: int) -> list[Run]:

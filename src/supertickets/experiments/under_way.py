@@ -13,14 +13,28 @@ from supertickets.errors import UserError
 MARK = f".running{storage.PARTIAL}"  # what a killed process leaves of it goes with its other leftovers
 
 
-def begin(folder: Path, name: str) -> None:
-    """Mark a run as one that is in flight."""
-    _mark(folder, name).touch()
+class Marks:
+    """The runs that this process works on in a folder, marked there while the block runs."""
 
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._names = folder, set[str]()
 
-def end(folder: Path, name: str) -> None:
-    """The run is no longer in flight."""
-    _mark(folder, name).unlink(missing_ok=True)
+    def __enter__(self) -> Marks:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        for name in [*self._names]:
+            self.end(name)
+
+    def begin(self, name: str) -> None:
+        """A run is in flight."""
+        _mark(self._folder, name).touch()
+        self._names.add(name)
+
+    def end(self, name: str) -> None:
+        """It no longer is."""
+        _mark(self._folder, name).unlink(missing_ok=True)
+        self._names.discard(name)
 
 
 def is_worked_on(folder: Path) -> bool:

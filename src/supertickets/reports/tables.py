@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from supertickets.experiments.records import Record
 from supertickets.experiments.statistics import Interval, difference, mean_interval, summary
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask
+from supertickets.tickets.overlaps import overlaps
 from supertickets.tickets.structures import Structures
 
 KIND_ORDER = ("full", "winning", "random", "losing")
@@ -48,15 +48,14 @@ def agreement(records: Sequence[Record]) -> pd.DataFrame:
     """
     rows = []
     for sparsity, group in of_kind(records, "winning").items():
-        pairs = list(combinations([mask_of(record) for record in group], 2))
-        if pairs:
-            found = [a.jaccard(b) for a, b in pairs]
-            chance = float(np.mean([a.expected_jaccard(b) for a, b in pairs]))
+        if len(group) > 1:
+            found, by_chance = overlaps([mask_of(record) for record in group])
+            chance = float(np.mean(by_chance))
             weights = float(np.mean([r.size.weights_encoder for r in group]))
-            low, high = min(found), max(found)
+            low, high = float(min(found)), float(max(found))
             mean = min(max(float(np.mean(found)), low), high)  # the mean of equal numbers may be rounded past them
             row = {"sparsity": sparsity, "weights_encoder": weights, "mean": mean}
-            rows.append(row | {"low": low, "high": high, "chance": chance, "pairs": len(pairs)})
+            rows.append(row | {"low": low, "high": high, "chance": chance, "pairs": len(found)})
     return pd.DataFrame(rows, columns=["sparsity", "weights_encoder", "mean", "low", "high", "chance", "pairs"])
 
 
