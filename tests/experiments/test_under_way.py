@@ -1,0 +1,89 @@
+"""Who works on a folder, and on which runs; and what Ctrl-C means meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supertickets import storage
+from supertickets.experiments.interrupts import STOPPING, in_flight, patient
+from supertickets.experiments.under_way import Marks, is_worked_on, runs_in_flight
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_marks_are_runs_in_flight(tmp_path: Path) -> None:
+    """They count while the folder is held, the longest first, and none is left, whatever ends the work."""
+    with pytest.raises(KeyboardInterrupt), storage.sweep_lock(tmp_path), Marks(tmp_path) as marks:
+        for name in ("full-s0", "winning-0.5-s0", "winning-0.5-s1"):
+            marks.begin(name)
+        marks.end("winning-0.5-s1")
+        os.utime(tmp_path / ".winning-0.5-s0.running.partial", (1, 1))
+        found = runs_in_flight(tmp_path)
+        assert list(found) == ["winning-0.5-s0", "full-s0"] and found["winning-0.5-s0"] > 1e6 and found["full-s0"] < 60
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == [storage.LOCK_FILE]
+
+
+def test_a_killed_process_works_on_nothing(tmp_path: Path) -> None:
+    """What it left does not count, and its marks go with the other leftovers; one elsewhere is taken at its word."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    holder = {"pid": gone.pid, "host": socket.gethostname(), "since": "2026-01-01"}
+    storage.write_json(tmp_path / storage.HOLDER_FILE, holder)
+    (tmp_path / ".full-s0.running.partial").touch()
+    assert not is_worked_on(tmp_path) and runs_in_flight(tmp_path) == {}
+    storage.write_json(tmp_path / storage.HOLDER_FILE, holder | {"host": "elsewhere"})
+    assert is_worked_on(tmp_path) and list(runs_in_flight(tmp_path)) == ["full-s0"]
+    storage.remove_leftovers(tmp_path)
+    assert runs_in_flight(tmp_path) == {}
+
+
+def test_patient_once() -> None:
+    """In flight the first Ctrl-C only asks, and is raised when the block has ended; the second is raised at once."""
+    told: list[str] = []
+    done = []
+    with pytest.raises(KeyboardInterrupt), patient(told.append), in_flight() as stopping:
+        assert not stopping()
+        signal.raise_signal(signal.SIGINT)
+        assert stopping() and told == [STOPPING]
+        done.append("finished")
+    assert done == ["finished"]
+    with pytest.raises(KeyboardInterrupt), patient(told.append), in_flight():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        done.append("never")
+    assert done == ["finished"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_impatient_where_nothing_is_in_flight() -> None:
+    """Between runs, and for whoever is not patient, Ctrl-C is what it always was."""
+    with pytest.raises(KeyboardInterrupt), patient(lambda line: pytest.fail(line)):
+        with in_flight():
+            pass
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), in_flight() as stopping:
+        assert not stopping()
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_programs_own_handler_stays() -> None:
+    """A program that handles Ctrl-C itself is left alone."""
+    seen = []
+    signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+    with patient(lambda line: pytest.fail(line)), in_flight():
+        signal.raise_signal(signal.SIGINT)
+    assert seen == [1]
