@@ -14,7 +14,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from rich.console import Console
 
 from benchmarks import figures
-from benchmarks.catalogue import NAMES, measure
+from benchmarks.catalogue import NAMES, ON_GPU, measure
 from benchmarks.table import show
 from supertickets.errors import UserError
 
@@ -38,7 +38,8 @@ def _results(names: list[str], *, run: bool, quick: bool, console: Console) -> l
             f"unknown benchmark {', '.join(unknown)}", "python -m benchmarks", f"choose of {', '.join(NAMES)}"
         )
     there = [result.name for result in figures.kept()]
-    wanted = names or [name for name in NAMES if run or quick or name not in there]
+    here = NAMES if quick else [name for name in NAMES if name not in ON_GPU]
+    wanted = names or [name for name in here if run or quick or name not in there]
     measured = []
     for name in wanted:
         result = measure(name, quick=quick, say=lambda line, name=name: console.print(f"{name}: {line}", markup=False))  # type: ignore[misc]

@@ -12,6 +12,8 @@ from benchmarks.measuring import Say, seconds
 
 NAMES: tuple[str, ...] = ("train_throughput", "scoring_cost", "sweep_cost", "pruning", "pruned_speed", "sharing_step")
 NAMES += ("ray_workers", "peers", "race", "faults", "fuzz", "scale")
+ON_GPU: tuple[str, ...] = ("gpu_throughput",)  # measured where they are named, and by gpu.sh
+NAMES += ON_GPU
 BUSY = 0.5  # load average above which another program is likely to disturb the timings
 
 

@@ -82,11 +82,11 @@ def read_sealed(path: Path, remedy: str = "") -> dict[str, Any]:
     """
     body = read_json(path)
     # A seal whose name was damaged is one, too: nothing else equals the checksum of all the rest.
-    for name, value in body.items():
-        if name == SEAL or (isinstance(value, str) and len(value) == 64):
-            rest = {key: kept for key, kept in body.items() if key != name}
-            if (checksum(rest) == value) != (name == SEAL):
-                raise UserError("damaged: its content is not that of its checksum", str(path), remedy)
+    sealed = [SEAL] if SEAL in body else [k for k, v in body.items() if isinstance(v, str) and len(v) == 64]
+    for name in sealed:
+        rest = {key: kept for key, kept in body.items() if key != name}
+        if (checksum(rest) == body[name]) != (name == SEAL):
+            raise UserError("damaged: its content is not that of its checksum", str(path), remedy)
     return {key: value for key, value in body.items() if key != SEAL}
 
 
