@@ -180,6 +180,15 @@ def test_what_cannot_be_shown(name: str, words: str, tmp_path: Path, capsys: pyt
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_an_experiment_that_still_sweeps_its_tasks(sweep: Path, tmp_path: Path) -> None:
+    """Before its own config is there, it says so and names a task's sweep, which can be shown."""
+    place = sweep.rename(tmp_path.parent / f"{tmp_path.name}-moved")
+    storage.write_text(tmp_path / "tasks" / "rte" / "config.yaml", (place / "config.yaml").read_text(encoding="utf-8"))
+    with pytest.raises(UserError, match=r"still sweeps its tasks; show a task's sweep, such as .*/tasks/rte"):
+        show(tmp_path)
+    assert show(tmp_path / "tasks" / "rte").kind == "sweep"
+
+
 def test_a_race_tells_its_stopped_levels(tmp_path: Path) -> None:
     """How many runs it may still take, what comes next, and which levels were stopped and why."""
     config = fake_races.config_of("data.task=rte", "data.folder=glue")

@@ -72,6 +72,10 @@ def _look(path: Path) -> Shown:
     for name, show_kind in _KINDS.items():
         if (folder / name).is_file() and path.name in (name, folder.name):
             return show_kind(folder)
+    begun = sorted((folder / TASKS).glob(f"*/{CONFIG_FILE}"))
+    if begun:
+        do = f"show a task's sweep, such as {begun[-1].parent}"
+        raise UserError("this experiment still sweeps its tasks", str(path), do)
     raise UserError("not a ticket, a run or a sweep", str(path), f"give a folder with {' or '.join(_KINDS)}")
 
 
