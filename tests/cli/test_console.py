@@ -22,6 +22,7 @@ from supertickets.cli.pace import Pace, left_in_words
 from supertickets.errors import UserError
 from supertickets.experiments.progress import Progress
 from supertickets.workflows import showing
+from supertickets.workflows.showing import Shown
 
 
 class Clock:
@@ -204,3 +205,14 @@ def test_a_real_terminal(tmp_path: Path) -> None:
     text = os.read(leader, 4096).decode()
     os.close(leader)
     assert "\x1b[" in text and "no such file or folder" in text and "Traceback" not in text
+
+
+def test_watching_a_terminal_redraws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal each state takes the place of the last one, and brackets in it are no mark-up."""
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with console.watching() as draw:
+        draw(Shown("sweep", Path("[bold]x"), (("done", "1 of 2 runs"),), (), None))
+        draw(Shown("sweep", Path("[bold]x"), (("done", "2 of 2 runs"),), (), None))
+    drawn = screen.getvalue()
+    assert "[bold]x" in drawn and "1 of 2 runs" in drawn and "2 of 2 runs" in drawn and "\x1b[1A" in drawn

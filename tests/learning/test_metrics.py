@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from supertickets.data.tasks import Task
-from supertickets.learning.metrics import METRICS, Scores, resampled, score
+from supertickets.learning.metrics import METRICS, Scores, resampled, resampled_all, score
 
 BINARY = Task("binary", "classification", ("no", "yes"), ("accuracy", "f1"))
 CORRELATED = Task("three", "classification", ("a", "b", "c"), ("matthews",))
@@ -131,3 +131,17 @@ def test_a_resample_without_spread_scores_zero() -> None:
     single = np.array([[0.0, 3.0, 0.0]])
     assert resampled(NUMBERS, np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 2.0]), single)[0] == 0.0
     assert resampled(CORRELATED, one_hot([0, 1, 2], 3), np.array([0, 1, 2]), single)[0] == 0.0
+
+
+@pytest.mark.parametrize("metrics_of_task", [("accuracy",), ("matthews",), ("accuracy", "f1")])
+def test_many_models_at_once_score_as_each(metrics_of_task: tuple[str, ...]) -> None:
+    """Every column of `resampled_all` is `resampled` of that model, to the bit."""
+    rng = np.random.default_rng(0)
+    task = Task("t", "classification", ("a", "b"), metrics_of_task)  # type: ignore[arg-type]
+    labels = rng.integers(2, size=57)
+    models = [rng.normal(size=(57, 2)).astype(np.float32) for _ in range(5)]
+    weights = rng.multinomial(57, np.full(57, 1 / 57), size=40).astype(np.float64)
+    found = resampled_all(task, models, labels, weights)
+    assert found.shape == (40, 5)
+    for column, model in zip(found.T, models, strict=True):
+        assert np.array_equal(column, resampled(task, model, labels, weights))
