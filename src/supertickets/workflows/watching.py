@@ -47,8 +47,9 @@ def pace(
     Runs that may follow cost the mean of those that are wanted.
     """
     costs = {run.name: cost(run) for run in wanted.runs}
-    done = sum(costs[name] for name in records)
-    seconds = sum(sum(record.cost.seconds.values()) for record in records.values())
+    finished = [record for name, record in records.items() if name in costs]  # a race may want one no longer
+    done = sum(costs[record.name] for record in finished)
+    seconds = sum(sum(record.cost.seconds.values()) for record in finished)
     left = {name: each for name, each in costs.items() if name not in records and name not in failed}
     further = (wanted.in_all - len(costs)) * sum(costs.values()) / len(costs)
     return (seconds / done if done else 0.0), left | {"": further}
