@@ -17,6 +17,9 @@ type_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 Budget = Literal["smoke", "laptop", "paper"]
 Kind = Literal["winning", "random", "losing"]
+Scored = Literal["seed", "consensus"]
+AcrossSeeds = Literal["per_seed", "common"]
+Soup = Literal["none", "uniform", "greedy"]
 ScorerName = Literal["as_described", "as_released", "taylor", "divergence", "magnitude", "random"]
 Ranking = Literal["apart", "joint"]
 FfnUnit = Literal["sublayer", "neuron"]
@@ -86,6 +89,8 @@ class EncoderConfig:
     """A local folder, a hub id, or an alias: minilm, mpnet."""
     max_length: Annotated[int, Field(ge=8, le=8192)] = 128
     """Longest input in tokens; longer texts are cut."""
+    head: AcrossSeeds = "per_seed"
+    """The fresh task head: per_seed (each seed draws its own) or common (one for all seeds, as soups need it)."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -142,6 +147,8 @@ class ScoringConfig:
     """1 scores once, as published; more drop units in that many rounds and score what is left again after each."""
     examples: Positive | None = None
     """Score on at most this many training examples; empty means all."""
+    resamples: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Bootstrap resamples of these examples to score on as well, at no further pass over them."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -160,6 +167,8 @@ class TicketsConfig:
     """Heads and FFN units ranked apart (as published), or joint: all units by importance per weight."""
     target: Annotated[str, AfterValidator(_target)] | None = None
     """A budget that sets the one level: params=0.8, flops=0.7 or latency=0.7, as a share of the full model's."""
+    importance: Scored = "seed"
+    """Whose importance draws a ticket: its own seed's, or the consensus of all seeds (one mask for all of them)."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -172,6 +181,16 @@ class SelectionConfig:
     """Smallest share of the training examples that one seed holds out."""
     max_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Largest share of the training examples that one seed holds out."""
+    split: AcrossSeeds = "per_seed"
+    """per_seed: each seed holds out its own examples; common: all the same, as whatever joins seeds needs it."""
+
+
+@dataclass(frozen=True, config=type_config)
+class DeliveryConfig:
+    """What is delivered at the end."""
+
+    soup: Soup = "none"
+    """none: the best seed's ticket; uniform or greedy: the mean of the seeds' weights, for the full model too."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -204,6 +223,8 @@ class Config:
     """Which tickets are drawn."""
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     """Which examples choose."""
+    delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
+    """What is delivered."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
     """One full repetition per seed: task head, batch order, dropout, selection split."""
     budget: Budget = "laptop"

@@ -18,6 +18,11 @@ _LEVELS: Loc = ("tickets", "levels")
 _CONTROL: Loc = ("tickets", "control_levels")
 _TARGET: Loc = ("tickets", "target")
 _RANKING: Loc = ("tickets", "ranking")
+IMPORTANCE: Loc = ("tickets", "importance")
+SOUP: Loc = ("delivery", "soup")
+SPLIT: Loc = ("selection", "split")
+HEAD: Loc = ("encoder", "head")
+RESAMPLABLE = ("as_described", "taylor")  # as learning.scoring has them, which loads torch
 _TASK, _FOLDER, _TRAIN, _TEST = _DATA = tuple(("data", name) for name in ("task", "folder", "train", "test"))
 
 
@@ -39,10 +44,41 @@ def conflicts(config: Config) -> Iterator[Conflict]:
     if config.tickets.ranking == "joint" and rounds > 1:
         what = f"joint ranks by scores per weight, but scoring.rounds {rounds} gives an order; rank apart"
         yield Fault(_RANKING, what), (_RANKING, ("scoring", "rounds"))
+    yield from _resamples(config)
+    yield from _joined(config)
     low, high = config.selection.min_share, config.selection.max_share
     if low > high:
         locs = (("selection", "min_share"), ("selection", "max_share"))
         yield Fault(locs[0], f"must be selection.max_share ({high}) or less, not {low}"), locs
+
+
+def _resamples(config: Config) -> Iterator[Conflict]:
+    """Only scores that are a mean over examples, taken once, can be had on resamples of them."""
+    loc, scoring = ("scoring", "resamples"), config.scoring
+    if scoring.resamples and scoring.scorer not in RESAMPLABLE:
+        what = f"needs scoring.scorer {' or '.join(RESAMPLABLE)}, a mean over examples, not {scoring.scorer}"
+        yield Fault(loc, what), (loc, ("scoring", "scorer"))
+    elif scoring.resamples and scoring.rounds > 1:
+        yield Fault(loc, f"needs scoring.rounds 1, not {scoring.rounds}"), (loc, ("scoring", "rounds"))
+
+
+def _joined(config: Config) -> Iterator[Conflict]:
+    """What joins seeds may have seen no seed's selection examples, and needs one mask and one head start."""
+    soup, seeds = config.delivery.soup, len(config.seeds)
+    for loc, needed, joins in (
+        (SPLIT, "common", [*_needing(config, IMPORTANCE, "consensus"), *_needing(config, SOUP, "uniform", "greedy")]),
+        (HEAD, "common", _needing(config, SOUP, "uniform", "greedy")),
+        (IMPORTANCE, "consensus", _needing(config, SOUP, "uniform", "greedy")),
+    ):
+        if joins and get(config, loc) != needed:
+            because, value = joins[0], get(config, joins[0])
+            yield Fault(loc, f"must be {needed} with {'.'.join(map(str, because))} {value}"), (loc, because)
+    if soup != "none" and seeds < 2:
+        yield Fault(SOUP, "needs two seeds at least, whose weights are averaged"), (SOUP, ("seeds",))
+
+
+def _needing(config: Config, loc: Loc, *values: str) -> list[Loc]:
+    return [loc] if get(config, loc) in values else []
 
 
 def task_config(config: ShareConfig, name: str) -> Config:

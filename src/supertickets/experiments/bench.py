@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,12 +16,12 @@ from supertickets import provenance
 from supertickets.data import splits
 from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.rewinding import RewindPoint
-from supertickets.experiments.records import Cost, Record, Size
+from supertickets.experiments.records import RESAMPLED, Cost, Record, Size
 from supertickets.experiments.runs import Run, TaskRun, TicketRun, TuneRun, settings_of
 from supertickets.experiments.workspace import Splits, Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.metrics import score as score_predictions
-from supertickets.learning.scoring import ORDERED, Batch
+from supertickets.learning.scoring import ORDERED, Batch, score, score_resampled
 from supertickets.learning.timing import device_name
 from supertickets.learning.training import train
 from supertickets.tickets.importance import Importance, Scale
@@ -100,12 +100,46 @@ class Bench:
         for _, batch in EvaluationBatches(examples, collate, SCORING_BATCH, by_length=by_length):
             yield batch
 
+    def score(self, model: PreTrainedModel) -> tuple[Importance, list[Importance]]:
+        """The tuned model's importance as the config has it scored, and that on resamples of the examples, if any."""
+        units, scoring, seed = self._run.config.units, self._run.config.scoring, self._run.seed
+        batches = self.scoring_batches()
+        with self.timed("scoring"):
+            if scoring.resamples:
+                name, times = scoring.scorer, scoring.resamples
+                return score_resampled(model, batches, scorer=name, seed=seed, resamples=times, ffn_units=units.ffn)
+            found = score(
+                model,
+                batches,
+                scorer=scoring.scorer,
+                seed=seed,
+                ffn_units=units.ffn,
+                rounds=scoring.rounds,
+                multiple=units.multiple,
+            )
+            return found, []
+
+    def importance_for(self, run: TicketRun) -> Importance:
+        """What the ticket is drawn by: its own seed's importance, or the consensus of all seeds and their resamples."""
+        if run.config.tickets.importance == "seed":
+            return self.importance_of(run.tune)
+        several = [one for tune in run.needs for one in self.resampled_of(tune) or [self.importance_of(tune)]]
+        return Importance.consensus(several, joint=run.config.tickets.ranking == "joint")
+
     def importance_of(self, tune: TuneRun) -> Importance:
         """The importance that the seed's tuned model left in its record."""
         arrays, config = Record.load(self._sweep.run_folder(tune)).arrays, tune.config
         structures = self.rewind_point.structures(config.units.ffn)
         scale: Scale = "order" if config.scoring.rounds > 1 else "raw"
         return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"], scale)
+
+    def resampled_of(self, tune: TuneRun) -> list[Importance]:
+        """The same on each resample of the examples that were scored; empty where there is none."""
+        arrays = Record.load(self._sweep.run_folder(tune)).arrays
+        if RESAMPLED[0] not in arrays:
+            return []
+        structures = self.rewind_point.structures(tune.config.units.ffn)
+        return [Importance(structures, *both) for both in zip(*(arrays[name] for name in RESAMPLED), strict=True)]
 
     def teacher_logits(self, tune: TuneRun) -> np.ndarray | None:
         """What the seed's tuned model gave for the training examples; None where tickets have no teacher."""
@@ -127,13 +161,19 @@ class Bench:
         )
 
     def result(
-        self, model: PreTrainedModel, mask: Mask, *, importance: Importance | None = None, ticket: Ticket | None = None
+        self,
+        model: PreTrainedModel,
+        mask: Mask,
+        *,
+        importance: Importance | None = None,
+        resampled: Sequence[Importance] = (),
+        ticket: Ticket | None = None,
     ) -> Result:
         """Evaluate the trained model on both splits and put everything into one Record.
 
         A tuned model that is to teach also leaves its outputs for the training examples, in their order.
         """
-        arrays = _arrays(mask, importance)
+        arrays = _arrays(mask, importance, resampled)
         if isinstance(self._run, TuneRun) and self._run.config.training.teacher == "full":
             with self.timed("teaching"):
                 arrays["train_predictions"] = predict(model, self.splits.train, self._sweep.tokenizer)
@@ -164,8 +204,11 @@ class Bench:
         return Result(record, model, ticket)
 
 
-def _arrays(mask: Mask, importance: Importance | None) -> dict[str, np.ndarray]:
+def _arrays(mask: Mask, importance: Importance | None, resampled: Sequence[Importance]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {"heads": mask.heads, "ffn": mask.ffn}
     if importance is not None:
         arrays |= {"importance_heads": importance.heads, "importance_ffn": importance.ffn}
+    if resampled:
+        both = [one.heads for one in resampled], [one.ffn for one in resampled]
+        arrays |= {name: np.stack(each).astype(np.float32) for name, each in zip(RESAMPLED, both, strict=True)}
     return arrays

@@ -9,7 +9,6 @@ from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun
 from supertickets.experiments.workspace import Workspace
 from supertickets.learning.multitask import train_shared
-from supertickets.learning.scoring import score
 from supertickets.learning.sharing import SharedModel
 from supertickets.tickets.masks import Mask, draw
 
@@ -19,24 +18,14 @@ def tune_and_score(run: TuneRun, sweep: Workspace) -> Result:
     bench = Bench(run, sweep)
     model = bench.rewind_point.model()
     bench.train(model)
-    units, scoring = run.config.units, run.config.scoring
-    with bench.timed("scoring"):
-        importance = score(
-            model,
-            bench.scoring_batches(),
-            scorer=scoring.scorer,
-            seed=run.seed,
-            ffn_units=units.ffn,
-            rounds=scoring.rounds,
-            multiple=units.multiple,
-        )
-    return bench.result(model, Mask.full(importance.structures), importance=importance)
+    importance, resampled = bench.score(model)
+    return bench.result(model, Mask.full(importance.structures), importance=importance, resampled=resampled)
 
 
 def retrain(run: TicketRun, sweep: Workspace) -> Result:
-    """Draw a ticket from the tuned model's importance, rewind it to the pretrained weights, train it, evaluate it."""
+    """Draw a ticket from the tuned models' importance, rewind it to the pretrained weights, train it, evaluate it."""
     bench = Bench(run, sweep)
-    importance = bench.importance_of(run.tune)
+    importance = bench.importance_for(run)
     rng = seeding.generator(run.seed, "random ticket")
     options = run.config.tickets
     mask = draw(

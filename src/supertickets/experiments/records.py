@@ -18,6 +18,7 @@ from supertickets.learning.metrics import Scores
 
 RECORD_FILE = "record.json"
 ARRAYS_FILE = "arrays.safetensors"
+RESAMPLED = ("resampled_importance_heads", "resampled_importance_ffn")  # (R, L, H) and (R, L, U)
 _REMEDY = "run the sweep again: it recomputes this run"
 
 
@@ -46,8 +47,9 @@ class Record:
     `kind` is `full` for the tuned full model (which is also what its seed's tickets are compared
     with), else the ticket's kind. `arrays` holds, per split (`selection`, `report`),
     `<split>_predictions` (n, classes) or (n,) and `<split>_labels` (n,); tickets add `heads` (L, H)
-    and `ffn` (L, U) masks, tuned models add `importance_heads` and `importance_ffn` of the same shapes,
-    and `train_predictions` of the seed's training examples where tickets learn from them.
+    and `ffn` (L, U) masks, tuned models add `importance_heads` and `importance_ffn` of the same shapes
+    (and RESAMPLED, where the scored examples were resampled), and `train_predictions` of the seed's
+    training examples where tickets learn from them.
     """
 
     name: str

@@ -13,7 +13,7 @@ from supertickets.conflicts import task_config
 # What shapes no run's result: the sweep's levels (a target sets one) and kinds, so that it may grow without
 # recomputing, logging, and where data and encoder lie: what they hold does, and the folder keeps checksums of it.
 _SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "tickets.target"}
-_SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name"}
+_SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name", "delivery.soup"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,13 @@ class TicketRun:
     def seed(self) -> int:
         """The seed it shares with its tuned model."""
         return self.tune.seed
+
+    @property
+    def needs(self) -> tuple[TuneRun, ...]:
+        """The tuned models that it is drawn from: its own seed's, or all seeds' where they draw together."""
+        if self.config.tickets.importance == "seed":
+            return (self.tune,)
+        return tuple(TuneRun(self.config, seed) for seed in self.config.seeds)
 
     @property
     def name(self) -> str:
@@ -115,7 +122,10 @@ def settings_of(config: Config) -> dict[str, Any]:
         for name, value in (values.items() if isinstance(values, dict) else [("", values)])
     }
     # The number of seeds sets how much each holds out to choose by, so a sweep cannot grow in seeds.
-    return {key: value for key, value in flat.items() if key not in _SHAPELESS} | {"selection.seeds": len(config.seeds)}
+    shaping = {key: value for key, value in flat.items() if key not in _SHAPELESS}
+    if config.tickets.importance == "consensus":  # then every seed shapes every ticket
+        shaping["tickets.importance"] = f"consensus of seeds {', '.join(map(str, config.seeds))}"
+    return shaping | {"selection.seeds": len(config.seeds)}
 
 
 def shared_settings(config: ShareConfig) -> dict[str, Any]:

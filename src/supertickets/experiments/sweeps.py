@@ -19,7 +19,7 @@ from supertickets.experiments.workspace import Workspace
 def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progress) -> list[Record]:
     """Execute every planned run that has no record yet, and return the records of the whole plan.
 
-    A ticket's run starts as soon as its seed's tuned model is scored. A damaged record does not count:
+    A ticket's run starts as soon as the tuned models that it is drawn from are scored. A damaged record does not count:
     its run is told and executed again. A failed run stops the sweep with its error; what has finished
     stays.
     """
@@ -39,6 +39,11 @@ def perform(run: Run, sweep: Workspace) -> Result:
     return lottery.tune_and_score(run, sweep) if isinstance(run, TuneRun) else lottery.retrain(run, sweep)
 
 
+def needs(run: Run) -> tuple[TuneRun, ...]:
+    """The tuned models whose records a run starts from."""
+    return () if isinstance(run, TuneRun) else run.needs
+
+
 def cost(run: Run) -> float:
     """What a run costs relative to tuning the full model: tickets are physically smaller."""
     return 1.0 - 0.8 * run.sparsity
@@ -48,7 +53,7 @@ def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: 
     waiting, running = list(missing), dict[Future[None], Run]()
     try:
         while waiting or running:
-            ready = [run for run in waiting if isinstance(run, TuneRun) or _is_done(sweep, run.tune)]
+            ready = [run for run in waiting if all(_is_done(sweep, tune) for tune in needs(run))]
             for run in ready[: workers - len(running)]:
                 waiting.remove(run)
                 running[pool.submit(_perform_and_save, run, sweep.folder)] = run

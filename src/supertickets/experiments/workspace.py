@@ -30,6 +30,8 @@ from supertickets.learning.training import resolved_precision
 from supertickets.tickets.drawing import check_min_heads, check_rounds
 from supertickets.tickets.structures import Structures
 
+COMMON_SEED = 0  # draws what all seeds have in common, whichever seeds a sweep has
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -140,19 +142,22 @@ class Workspace:
         return storage.read_json(self.folder / DATA_FILE)
 
     def splits(self, seed: int) -> Splits:
-        """The seed's own train and selection examples, and the report examples that all seeds share."""
+        """The seed's train and selection examples, and the report examples that all seeds share."""
         train = load_from_disk(str(self.folder / CACHE / "train"))
         report = load_from_disk(str(self.folder / CACHE / "report"))
         rest, held_out = _held_out(train["labels"], self.config, self.task, seed)
         return Splits(train.select(rest), train.select(held_out), report)
 
     def rewind_point(self, seed: int) -> RewindPoint:
-        """The pretrained encoder with the seed's fresh task head."""
+        """The pretrained encoder with the seed's fresh task head, or with the one that all seeds have in common.
+
+        An encoder without a pooler of its own gets that together with the head.
+        """
         model, _ = load(
             self.source,
             classes=self.task.classes,
             labels=self.task.labels,
-            seed=seed,
+            seed=seed if self.config.encoder.head == "per_seed" else COMMON_SEED,
             head_dropout=self.config.training.head_dropout,
         )
         return RewindPoint.of(model)
@@ -189,9 +194,11 @@ def _cut(examples: Dataset, limit: int | None, task: Task) -> Dataset:
 
 
 def _held_out(labels: Any, config: Config, task: Task, seed: int) -> tuple[splits.Indices, splits.Indices]:
-    """Indices that the seed trains on, and those that it chooses by."""
-    size = splits.selection_size(len(labels), len(config.seeds), config.selection, task.classes)
-    return splits.split_selection(np.asarray(labels), size, seed, task.kind == "classification")
+    """Indices that the seed trains on, and those that it chooses by; with a common split every seed's are the same."""
+    common = config.selection.split == "common"
+    size = splits.selection_size(len(labels), 1 if common else len(config.seeds), config.selection, task.classes)
+    own = COMMON_SEED if common else seed
+    return splits.split_selection(np.asarray(labels), size, own, task.kind == "classification")
 
 
 def check_not_a_strangers(folder: Path) -> None:

@@ -64,7 +64,7 @@ def gather(
         choice=choose(counted) if ready else None,
         outcome=conclude(task, counted, config.encoder.name, speedup, target) if ready else None,
         levels=tables.levels(task, counted, resamples),
-        agreement=tables.agreement(counted),
+        agreement=tables.agreement(counted, config.tickets, config.units.multiple),
         units=tables.units(counted),
         costs=tables.costs(counted),
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from supertickets.config import Teacher
+from supertickets.config import AcrossSeeds, Config, Scored, Teacher
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import DEV_SELECTED, Outcome, signed, spread
 from supertickets.experiments.records import Record
@@ -111,15 +111,15 @@ def terms(findings: Findings) -> list[tuple[str, str]]:
         ("Interval", INTERVAL_METHOD),
         (
             "Super ticket",
-            "The winning level with the highest mean score on the selection splits, which are held out of the training "
-            "examples, another one for each seed. The report split plays no part in the choice.",
+            f"The winning level with the highest mean score on the {_SPLITS[findings.config.selection.split]}. "
+            "The report split plays no part in the choice.",
         ),
         (
             DEV_SELECTED,
             "The level with the highest score on the report split, reported on that same split: how the paper’s recipe "
             "picks. Of several noisy levels the best looks better than it is.",
         ),
-        ("Winning, random, losing", _KINDS_TEXT + _TEACHERS[findings.config.training.teacher]),
+        ("Winning, random, losing", _kinds(findings.config)),
         ("Level", _level(findings)),
         (
             "Weights",
@@ -128,8 +128,16 @@ def terms(findings: Findings) -> list[tuple[str, str]]:
     ]
 
 
+_SPLITS: dict[AcrossSeeds, str] = {
+    "per_seed": "selection splits, which are held out of the training examples, another one for each seed",
+    "common": "selection split, which is held out of the training examples, the same for all seeds",
+}
+_DRAWN: dict[Scored, str] = {
+    "seed": "to the tuned model",
+    "consensus": "to the seeds’ tuned models together (their normalised importance, averaged: one ticket a level)",
+}
 _KINDS_TEXT = (
-    "Winning tickets keep the units that matter most to the tuned model, losing tickets those that matter least; "
+    "Winning tickets keep the units that matter most {drawn}, losing tickets those that matter least; "
     "random tickets are drawn without replacement and have exactly the winning ticket’s numbers of heads and FFN "
     "units. Each is rewound to the pretrained weights and trained anew"
 )
@@ -137,6 +145,10 @@ _TEACHERS: dict[Teacher, str] = {
     "none": ".",
     "full": ", on the labels and on the outputs of its seed’s tuned full model for the training examples.",
 }
+
+
+def _kinds(config: Config) -> str:
+    return _KINDS_TEXT.format(drawn=_DRAWN[config.tickets.importance]) + _TEACHERS[config.training.teacher]
 
 
 def _level(findings: Findings) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from supertickets.config import AcrossSeeds
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import DEV_SELECTED, signed
 from supertickets.reports.findings import Findings
@@ -186,11 +187,15 @@ def sizes(findings: Findings) -> list[dict[str, Any]]:
     training = None if used is None or held_out is None else used - held_out
     return [
         _size("training", training, train, "fine-tuning and scoring"),
-        _size(
-            "selection", held_out, {}, "choosing the super ticket; each seed holds out its own from the training file"
-        ),
+        _size("selection", held_out, {}, f"choosing the super ticket; {_HELD_OUT[findings.config.selection.split]}"),
         _size("report", reported, report, "reporting only; the same examples for every seed"),
     ]
+
+
+_HELD_OUT: dict[AcrossSeeds, str] = {
+    "per_seed": "each seed holds out its own from the training file",
+    "common": "held out from the training file, the same examples for every seed",
+}
 
 
 def drawn(recorded: Mapping[str, Any], limit: int | None) -> int | None:

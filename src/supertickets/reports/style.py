@@ -36,6 +36,13 @@ KINDS: dict[str, KindStyle] = {
     "losing": KindStyle("losing tickets", "#7a4b94", "dashdot", "triangle-down", "-.", "v"),
 }
 
+# Tickets of a pair, by what they do not share (`experiments.stability`).
+DRAWN_BY: dict[str, KindStyle] = {
+    "seed": KindStyle("winning tickets of two seeds", "#0072b2", "solid", "circle", "-", "o"),
+    "consensus": KindStyle("consensus of {seeds} seeds, of {seeds} others", "#009e73", "dashdot", "square", "-.", "s"),
+    "examples": KindStyle("all {seeds} seeds, other examples", "#cc79a7", "dot", "diamond", ":", "D"),
+}
+
 
 def layout(height: int, **more: Any) -> dict[str, Any]:
     """The Plotly layout that every figure starts from; `more` is laid over it, axes merged."""
