@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from supertickets.data import splits
 from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.experiments.records import RESAMPLED, Cost, Record, Size
-from supertickets.experiments.runs import Run, TaskRun, TicketRun, TuneRun, settings_of
+from supertickets.experiments.runs import Run, SoupRun, TaskRun, TicketRun, TuneRun, settings_of
 from supertickets.experiments.workspace import Splits, Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.metrics import score as score_predictions
@@ -43,7 +44,7 @@ class Result:
 class Bench:
     """One run's workplace; it keeps the time of each stage and turns the end state into a Record."""
 
-    def __init__(self, run: Run | TaskRun, sweep: Workspace) -> None:
+    def __init__(self, run: Run | TaskRun | SoupRun, sweep: Workspace) -> None:
         self._run, self._sweep = run, sweep
         self._seconds: dict[str, float] = {}
         self._trained_examples = 0
@@ -168,12 +169,13 @@ class Bench:
         importance: Importance | None = None,
         resampled: Sequence[Importance] = (),
         ticket: Ticket | None = None,
+        more: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> Result:
-        """Evaluate the trained model on both splits and put everything into one Record.
+        """Evaluate the trained model on both splits and put everything into one Record, with `more` arrays.
 
         A tuned model that is to teach also leaves its outputs for the training examples, in their order.
         """
-        arrays = _arrays(mask, importance, resampled)
+        arrays = _arrays(mask, importance, resampled) | dict(more)
         if isinstance(self._run, TuneRun) and self._run.config.training.teacher == "full":
             with self.timed("teaching"):
                 arrays["train_predictions"] = predict(model, self.splits.train, self._sweep.tokenizer)
@@ -195,7 +197,7 @@ class Bench:
             **scores,
             size=Size(remaining.all, remaining.encoder, mask.heads_per_layer, mask.ffn_per_layer),
             cost=Cost(self._seconds, self._trained_examples),
-            settings=settings_of(self._run.config),
+            settings=settings_of(self._run.config) | (self._run.settings if isinstance(self._run, SoupRun) else {}),
             provenance=provenance.collect()
             | {"threads": torch.get_num_threads(), "device": device_name(model)}
             | {"origin": self._sweep.data["origin"]},

@@ -14,12 +14,12 @@ from supertickets import storage
 from supertickets.data.batching import EvaluationBatches, collator, usable_length
 from supertickets.encoders.export import save_ticket_model
 from supertickets.encoders.families import longest_input
-from supertickets.errors import UserError
 from supertickets.experiments.aiming import achieved
 from supertickets.experiments.layout import SPEED_FILE, SUPER_TICKET, TASK_FILE
 from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import Record
-from supertickets.experiments.runs import TicketRun, TuneRun
+from supertickets.experiments.runs import SoupRun, TicketRun, TuneRun
+from supertickets.experiments.soups import check_as_recorded, soup
 from supertickets.experiments.sweeps import perform
 from supertickets.experiments.targets import Target
 from supertickets.experiments.workspace import Workspace
@@ -41,17 +41,19 @@ def super_run(sweep: Workspace, records: Iterable[Record], sparsity: float) -> T
     return TicketRun(TuneRun(sweep.config, best.seed), "winning", sparsity)
 
 
-def is_delivered(sweep: Workspace, run: TicketRun) -> bool:
-    """Whether the super ticket's folder holds this run's ticket already."""
+def is_delivered(sweep: Workspace, run: TicketRun | SoupRun) -> bool:
+    """Whether the super ticket's folder holds this run's ticket, or this soup, already."""
     path = sweep.folder / SUPER_TICKET / TICKET_FILE
     if not path.is_file() or not (sweep.folder / SPEED_FILE).is_file():
         return False
-    ticket = storage.read_json(path)
-    return bool(ticket["seed"] == run.seed and ticket["sparsity"] == run.sparsity)
+    ticket, soup_there = storage.read_json(path), storage.read_json(sweep.folder / SPEED_FILE).get("soup", {})
+    if isinstance(run, SoupRun):
+        return bool(soup_there.get("run") == run.name)
+    return not soup_there and bool(ticket["seed"] == run.seed and ticket["sparsity"] == run.sparsity)
 
 
-def deliver(folder: Path, run: TicketRun) -> None:
-    """Train the super ticket once more (weights are not kept during a sweep), save its model, time it.
+def deliver(folder: Path, run: TicketRun | SoupRun) -> None:
+    """Train the super ticket once more (weights are not kept during a sweep), or average it; save its model, time it.
 
     On a CPU the same seed, machine, versions, code and threads give the same model: raises UserError
     when its report score is then not the recorded one. Elsewhere rounding differs, so the delivered
@@ -59,15 +61,11 @@ def deliver(folder: Path, run: TicketRun) -> None:
     model, where the sweep has a target.
     """
     sweep = Workspace.open(folder)
-    result, recorded = perform(run, sweep), Record.load(sweep.run_folder(run))
-    delivered = result.record.report.main
-    alike = result.model.device.type == "cpu" and _circumstances(result.record) == _circumstances(recorded)
-    if alike and delivered != recorded.report.main:
-        raise UserError(
-            f"retraining gave {delivered:.4f}, the record says {recorded.report.main:.4f}",
-            str(sweep.run_folder(run)),
-            "delete the sweep's runs and run it anew",
-        )
+    if isinstance(run, SoupRun):
+        result = soup(run, sweep)
+    else:
+        result = perform(run, sweep)
+        check_as_recorded(result, Record.load(sweep.run_folder(run)), sweep.run_folder(run))
     assert result.ticket is not None
     (folder / SPEED_FILE).unlink(missing_ok=True)  # an older super ticket's, should this be interrupted
     reading = Reading.of(sweep.config, sweep.task)
@@ -78,7 +76,9 @@ def deliver(folder: Path, run: TicketRun) -> None:
     batches = [batch for _, batch in EvaluationBatches(report, collator(sweep.tokenizer), TIMED_BATCH)]
     full = sweep.rewind_point(run.seed).model()
     timed, target = speedup(full, result.model, batches), Target.load(folder)
-    about: dict[str, Any] = asdict(timed) | {"seed": run.seed, "report": delivered}
+    about: dict[str, Any] = asdict(timed) | {"seed": run.seed, "report": result.record.report.main}
+    if isinstance(run, SoupRun):
+        about["soup"] = {"run": run.name, "recipe": run.recipe, "seeds": result.record.arrays["mixed"].tolist()}
     if target is not None:
         about["achieved"] = asdict(achieved(target, full, result.model, timed))
     storage.write_json(folder / SPEED_FILE, about)
@@ -89,8 +89,3 @@ def cutting(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, reading:
     own = copy.deepcopy(tokenizer)
     own.model_max_length = usable_length(min(reading.max_length, longest_input(model)), tokenizer)
     return own
-
-
-def _circumstances(record: Record) -> list[object]:
-    """What equal seeds give equal weights under."""
-    return [record.provenance.get(name) for name in ("machine", "versions", "commit", "threads", "device")]

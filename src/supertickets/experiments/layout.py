@@ -11,6 +11,7 @@ TASK_FILE = "ticket_task.json"  # in a delivered or exported model's folder
 REPORT_FILE = "report.html"
 RUNS = "runs"
 TICKETS = "tickets"
+MEMBERS = "members"  # weights of the models of a soup, until it is delivered
 TASKS = "tasks"
 MODEL = "model"
 SHARED_FILE = "shared.json"  # in MODEL; as encoders.shared has it, which loads torch

@@ -7,13 +7,16 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from supertickets.config import Arm, Config, Kind, ShareConfig
+from supertickets.config import Arm, Config, Kind, Recipe, ShareConfig
 from supertickets.conflicts import task_config
 
 # What shapes no run's result: the sweep's levels (a target sets one) and kinds, so that it may grow without
 # recomputing, logging, and where data and encoder lie: what they hold does, and the folder keeps checksums of it.
 _SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "tickets.target"}
 _SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name", "delivery.soup"}
+
+COMMON_SEED = 0  # draws what all seeds have in common, whichever seeds a sweep has
+SOUPS = ("soup", "full-soup")
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,38 @@ class TaskRun:
 
 
 Run = TuneRun | TicketRun
+
+
+@dataclass(frozen=True)
+class SoupRun:
+    """Average the weights of the seeds' models: of a level's winning tickets, or, at sparsity 0, of the full models."""
+
+    config: Config
+    recipe: Recipe
+    sparsity: float
+    seed = COMMON_SEED
+
+    @property
+    def kind(self) -> str:
+        """`soup`, or `full-soup`."""
+        return SOUPS[0] if self.sparsity else SOUPS[1]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its record has beside the sweep's settings."""
+        return {"delivery.soup": self.recipe}
+
+    @property
+    def members(self) -> tuple[Run, ...]:
+        """One run a seed."""
+        tuned = [TuneRun(self.config, seed) for seed in self.config.seeds]
+        return tuple(TicketRun(tune, "winning", self.sparsity) if self.sparsity else tune for tune in tuned)
+
+    @property
+    def name(self) -> str:
+        """Folder name: kind, level, recipe, seeds and the hash of the settings."""
+        seeds = ".".join(map(str, self.config.seeds))
+        return f"{self.kind}-{self.sparsity}-{self.recipe}-s{seeds}-{identity(self.config)}"
 
 
 def settings_of(config: Config) -> dict[str, Any]:

@@ -25,12 +25,10 @@ from supertickets.encoders.pruning import kept_units
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, RUNS, TARGET_FILE, TICKETS
-from supertickets.experiments.runs import Run, TaskRun, settings_of
+from supertickets.experiments.runs import COMMON_SEED, Run, SoupRun, TaskRun, settings_of
 from supertickets.learning.training import resolved_precision
 from supertickets.tickets.drawing import check_min_heads, check_rounds
 from supertickets.tickets.structures import Structures
-
-COMMON_SEED = 0  # draws what all seeds have in common, whichever seeds a sweep has
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ class Workspace:
         )
         return RewindPoint.of(model)
 
-    def run_folder(self, run: Run | TaskRun) -> Path:
+    def run_folder(self, run: Run | TaskRun | SoupRun) -> Path:
         """Where the run's record lies."""
         return self.folder / RUNS / run.name
 

@@ -11,9 +11,18 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from supertickets.experiments.outcome import Choice, Outcome
-from supertickets.reports.style import ACCENT, DRAWN_BY, FAINT, IMPORTANCE_SCALE, INK, KINDS, PHASE_SHADES, layout
-
-MARGIN = 2.5  # percent of the weights that the axis goes on past the smallest ticket
+from supertickets.reports.style import (
+    ACCENT,
+    DRAWN_BY,
+    FAINT,
+    IMPORTANCE_SCALE,
+    INK,
+    KINDS,
+    MARGIN,
+    PHASE_SHADES,
+    layout,
+    weights_axis,
+)
 
 
 def curve(levels: pd.DataFrame, outcome: Outcome | None = None, choice: Choice | None = None) -> go.Figure:
@@ -24,7 +33,7 @@ def curve(levels: pd.DataFrame, outcome: Outcome | None = None, choice: Choice |
     figure = go.Figure(
         layout=layout(
             460,
-            xaxis=_weights_axis(levels),
+            xaxis=weights_axis(levels),
             yaxis={"title": {"text": "score on the report split (× 100)"}},
             hovermode="closest",
         )
@@ -98,7 +107,7 @@ def agreement(table: pd.DataFrame) -> go.Figure:
     figure = go.Figure(
         layout=layout(
             340,
-            xaxis=_weights_axis(table),
+            xaxis=weights_axis(table),
             yaxis={"title": {"text": "units in common (Jaccard)"}, "range": [0, 1.04]},
         )
     )
@@ -135,12 +144,6 @@ def agreement(table: pd.DataFrame) -> go.Figure:
         hovertemplate="chance: %{y:.2f}<extra></extra>",
     )
     return figure
-
-
-def _weights_axis(table: pd.DataFrame) -> dict[str, object]:
-    """Everything at the left, as a ticket shrinks to the right."""
-    title = {"text": "encoder weights remaining (%)"}
-    return {"title": title, "range": [101, 100 * float(table["weights_encoder"].min()) - MARGIN]}
 
 
 def _shade_phases(figure: go.Figure, spans: list[tuple[str, float, float]]) -> None:

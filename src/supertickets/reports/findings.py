@@ -13,6 +13,7 @@ from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import Record
+from supertickets.experiments.runs import SoupRun
 from supertickets.experiments.targets import Achieved
 from supertickets.learning.speed import Speedup
 from supertickets.reports import tables
@@ -36,6 +37,7 @@ class Findings:
     outcome: Outcome | None
     levels: pd.DataFrame
     agreement: pd.DataFrame
+    bias: pd.DataFrame
     units: pd.DataFrame
     costs: pd.DataFrame
 
@@ -54,6 +56,9 @@ def gather(
     counted = [record for record in records if record.name in set(planned)]
     ready = bool(comparable(counted))
     done = {record.name for record in counted}
+    choice = choose(counted) if ready else None
+    soups = [record for record in records if record.name in _soup_names(config, choice)]
+    done |= {record.name for record in soups}
     return Findings(
         config=config,
         task=task,
@@ -61,10 +66,19 @@ def gather(
         records=tuple(counted),
         missing=tuple(name for name in planned if name not in done),
         unplanned=tuple(record.name for record in records if record.name not in done),
-        choice=choose(counted) if ready else None,
-        outcome=conclude(task, counted, config.encoder.name, speedup, target) if ready else None,
+        choice=choice,
+        outcome=conclude(task, counted, config.encoder.name, speedup, target, soups) if ready else None,
         levels=tables.levels(task, counted, resamples),
         agreement=tables.agreement(counted, config.tickets, config.units.multiple),
+        bias=tables.bias_variance(task, counted, resamples),
         units=tables.units(counted),
         costs=tables.costs(counted),
     )
+
+
+def _soup_names(config: Config, choice: Choice | None) -> set[str]:
+    """The names of the soups that belong to the chosen level."""
+    recipe = config.delivery.soup
+    if choice is None or recipe == "none":
+        return set()
+    return {SoupRun(config, recipe, sparsity).name for sparsity in (0.0, choice.sparsity)}

@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from supertickets import settings, storage
 from supertickets.experiments.outcome import sentence
-from supertickets.reports import figures, prose, rows
+from supertickets.reports import bias_figures, figures, prose, rows
 from supertickets.reports.findings import Findings
 from supertickets.reports.style import FFN_NAMES
 
@@ -87,6 +87,8 @@ def _figures(findings: Findings) -> dict[str, Any]:
         "units_caption": prose.units_caption(findings),
         "ffn_name": FFN_NAMES[findings.config.units.ffn],
         "unit_levels": rows.unit_levels(findings, shown),
+        "bias": embedded(bias_figures.bias_variance(findings.bias)) if len(findings.bias) else None,
+        "bias_caption": prose.bias_caption(findings),
         "agreement": embedded(figures.agreement(agreement)) if len(agreement) else None,
         "phases": prose.phases(findings),
     }

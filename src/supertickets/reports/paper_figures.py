@@ -11,9 +11,10 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from supertickets import storage
-from supertickets.reports.figures import MARGIN, phase_spans
+from supertickets.reports.bias_figures import paper_bias_variance
+from supertickets.reports.figures import phase_spans
 from supertickets.reports.findings import Findings
-from supertickets.reports.style import DRAWN_BY, FAINT, INK, KINDS, PHASE_SHADES
+from supertickets.reports.style import DRAWN_BY, FAINT, INK, KINDS, MARGIN, PHASE_SHADES
 
 COLUMN = 3.4  # inches: one column of a two-column page
 STYLE: dict[Any, Any] = {
@@ -127,4 +128,9 @@ def agreement(findings: Findings) -> Figure | None:
     return figure
 
 
-FIGURES: dict[str, Callable[[Findings], Figure | None]] = {"curve": curve, "agreement": agreement}
+def bias(findings: Findings) -> Figure | None:
+    """Squared bias and variance over seeds, as on the page; None with fewer than two seeds."""
+    return paper_bias_variance(findings.bias, COLUMN) if len(findings.bias) else None
+
+
+FIGURES: dict[str, Callable[[Findings], Figure | None]] = {"curve": curve, "bias": bias, "agreement": agreement}

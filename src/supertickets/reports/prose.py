@@ -36,6 +36,12 @@ def tiles(outcome: Outcome) -> list[dict[str, Any]]:
         ),
         tile("Ticket minus full model", signed(outcome.difference.value), *interval_lines(outcome.difference)),
     ]
+    if outcome.soup is not None:
+        soup = outcome.soup
+        own = f"{signed(soup.ticket_gain.value)} to the mean of its {seeds(len(soup.seeds))}"
+        theirs = f"full models’ soup: {100 * soup.full.value:.1f}"
+        made.append(tile(f"Ticket’s {soup.recipe} soup", f"{100 * soup.ticket.value:.1f}", theirs, own))
+        made.append(tile("Ticket soup minus full soup", signed(soup.difference.value), interval(soup.difference)))
     if control is not None:
         where = f"both at level {control.sparsity:g}"
         made.append(tile("Winning minus random", signed(control.difference.value), interval(control.difference), where))
@@ -121,6 +127,7 @@ def terms(findings: Findings) -> list[tuple[str, str]]:
         ),
         ("Winning, random, losing", _kinds(findings.config)),
         ("Level", _level(findings)),
+        *([("Soup", _SOUP_TEXT)] if findings.config.delivery.soup != "none" else []),
         (
             "Weights",
             "Counted from the shapes, biases included; “all” adds the embeddings, and leaves out the task head.",
@@ -145,6 +152,13 @@ _TEACHERS: dict[Teacher, str] = {
     "none": ".",
     "full": ", on the labels and on the outputs of its seed’s tuned full model for the training examples.",
 }
+
+
+_SOUP_TEXT = (
+    "One model whose weights are the mean of the seeds’: they share mask, pretrained weights and task head. A greedy "
+    "soup takes seeds by their selection score, as long as the soup’s does not fall. Its interval counts the "
+    "examples, and the seeds by leaving out each of them in turn (jackknife)."
+)
 
 
 def _kinds(config: Config) -> str:
@@ -179,6 +193,16 @@ def units_caption(findings: Findings) -> str:
     if findings.config.units.ffn == "neuron":
         text += " Grey squares: share of the layer’s FFN neurons that is kept, mean over seeds."
     return text
+
+
+def bias_caption(findings: Findings) -> str:
+    """How to read the figure of bias and variance."""
+    what = "the squared error" if findings.task.kind == "regression" else "the squared error of the probabilities"
+    return (
+        f"On the report split {what} of one seed’s model is, on average, the squared bias (that of the mean prediction "
+        "over seeds) plus the variance (of predictions about that mean). Both are corrected for the number of seeds; "
+        "noise in the labels counts as bias. Bars and band: 95 % intervals over examples, and over seeds from three on."
+    )
 
 
 def origin(findings: Findings) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from supertickets.config import TicketsConfig
 from supertickets.data.tasks import Task
+from supertickets.experiments.bias import decompose
 from supertickets.experiments.outcome import full_models, of_kind
 from supertickets.experiments.records import Record
 from supertickets.experiments.stability import importance_of, mask_of, recorded, stability
@@ -57,6 +58,26 @@ def agreement(records: Sequence[Record], tickets: TicketsConfig | None = None, m
     rows = [{"weights_encoder": weights[one.sparsity]} | asdict(one) for one in found]
     columns = ["sparsity", "weights_encoder", "of", "seeds", "mean", "low", "high", "chance", "pairs"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def bias_variance(task: Task, records: Sequence[Record], resamples: int = 2000) -> pd.DataFrame:
+    """One row per kind and sparsity with two seeds at least: squared bias and variance over seeds, and their sum.
+
+    None of them where the full model's is the only one.
+    `bias` and `variance` have intervals in the columns `<name>_low` and `<name>_high` (`experiments.bias`).
+    """
+    rows = []
+    for kind in KIND_ORDER:
+        for sparsity, group in of_kind(records, kind).items():
+            if len(group) > 1:
+                found = decompose(task, group, resamples)
+                weights = float(np.mean([r.size.weights_encoder for r in group]))
+                row = {"kind": kind, "sparsity": sparsity, "weights_encoder": weights, "seeds": len(group)}
+                row |= {"loss": found.loss} | _interval("bias", found.bias) | _interval("variance", found.variance)
+                rows.append(row)
+    rows = rows if len(rows) > 1 else []  # the full model's alone are nothing to compare
+    named = [f"{name}{end}" for name in ("bias", "variance") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["kind", "sparsity", "weights_encoder", "seeds", "loss", *named])
 
 
 def units(records: Sequence[Record]) -> pd.DataFrame:

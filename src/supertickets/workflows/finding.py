@@ -15,7 +15,10 @@ from supertickets.experiments.progress import Progress, Silent
 from supertickets.experiments.targets import Target, kept_target
 
 if TYPE_CHECKING:
-    from supertickets.experiments.workspace import Inputs
+    from concurrent.futures import Executor
+
+    from supertickets.experiments.records import Record
+    from supertickets.experiments.workspace import Inputs, Workspace
 
 DEMO: dict[str, Any] = {
     "data": {"task": "movie-reviews", "train_examples": 1000, "report_examples": 1000},
@@ -127,10 +130,8 @@ def _target(inputs: Inputs, folder: Path, workers: int, progress: Progress) -> T
 def sweep_task(config: Config, folder: Path, workers: int | None, progress: Progress) -> Found:
     """One task's whole sweep in its folder, from whatever is there already to the delivered ticket and the report."""
     from supertickets.experiments.aiming import aimed
-    from supertickets.experiments.delivery import deliver, is_delivered, super_run
     from supertickets.experiments.executors import check_workers, default_workers, executor
-    from supertickets.experiments.outcome import choose
-    from supertickets.experiments.sweeps import result_of, run_missing
+    from supertickets.experiments.sweeps import run_missing
     from supertickets.experiments.workspace import Inputs, check_not_a_strangers
     from supertickets.workflows.reporting import conclude_and_report
 
@@ -147,10 +148,30 @@ def sweep_task(config: Config, folder: Path, workers: int | None, progress: Prog
         progress.say(_examples(inputs))
         with executor(workers) as pool:
             records = run_missing(prepared, pool, workers, progress)
-            run = super_run(prepared, records, choose(records).sparsity)
-            if not is_delivered(prepared, run):
-                conclude_and_report(folder)  # the result is there even if the rest fails
-                progress.say("training the super ticket once more, to keep its model, and timing it")
-                result_of(pool.submit(deliver, folder, run))
+            _deliver(prepared, records, pool, progress)
         outcome, sentence, page = conclude_and_report(folder)
     return Found(sentence, outcome, page, folder / SUPER_TICKET)
+
+
+def _deliver(sweep: Workspace, records: Sequence[Record], pool: Executor, progress: Progress) -> None:
+    """The chosen ticket's model, or the soup of its seeds, unless it is there; the result is there even if this fails.
+
+    With the soups stand their records, and the weights that they were made of go.
+    """
+    from supertickets.experiments.delivery import deliver, is_delivered, super_run
+    from supertickets.experiments.outcome import choose
+    from supertickets.experiments.soups import are_recorded, make_soups, remove_members, soup_runs
+    from supertickets.experiments.sweeps import result_of
+    from supertickets.workflows.reporting import conclude_and_report
+
+    sparsity = choose(records).sparsity
+    soups = () if sweep.config.delivery.soup == "none" else soup_runs(sweep, sparsity)
+    run = soups[0] if soups else super_run(sweep, records, sparsity)
+    if not is_delivered(sweep, run) or not are_recorded(sweep, soups):
+        conclude_and_report(sweep.folder)
+        if soups:
+            make_soups(sweep, soups, pool, progress)
+        else:
+            progress.say("training the super ticket once more, to keep its model, and timing it")
+        result_of(pool.submit(deliver, sweep.folder, run))
+    remove_members(sweep.folder)
