@@ -127,7 +127,8 @@ selection: {min_share: 0.5}
     [
         (
             "sparsites=1",
-            "known here: data, encoder, units, training, scoring, tickets, selection, delivery, seeds, budget",
+            "known here: data, encoder, units, training, scoring, tickets, selection, delivery, baselines, seeds, "
+            "budget",
         ),
         ("tickets.level=[0.1]", "did you mean tickets.levels?"),
         ("epochs=2", "did you mean training.epochs?"),

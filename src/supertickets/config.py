@@ -9,18 +9,16 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-type_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+from supertickets.endings import BaselinesConfig, DeliveryConfig, Dropout, Epochs, LearningRate, type_config
 
 Budget = Literal["smoke", "laptop", "paper"]
 Kind = Literal["winning", "random", "losing"]
 Scored = Literal["seed", "consensus"]
 AcrossSeeds = Literal["per_seed", "common"]
-Soup = Literal["none", "uniform", "greedy"]
-Recipe = Literal["uniform", "greedy"]
 ScorerName = Literal["as_described", "as_released", "taylor", "divergence", "magnitude", "random"]
 Ranking = Literal["apart", "joint"]
 FfnUnit = Literal["sublayer", "neuron"]
@@ -108,13 +106,13 @@ class UnitsConfig:
 class TrainingConfig:
     """How the full model and every ticket are fine-tuned."""
 
-    epochs: Annotated[float, Field(gt=0, le=1000)] = 3.0
+    epochs: Epochs = 3.0
     """Passes over the training examples."""
     batch_size: Positive = 32
     """Examples in one optimiser step, before gradient accumulation."""
     gradient_accumulation: Positive = 1
     """Batches whose gradients are added up before one optimiser step."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
+    learning_rate: LearningRate = 5e-5
     """Peak learning rate; it rises linearly over the warmup and then falls linearly to zero."""
     optimiser: Optimiser = "adamw"
     """adamw, or adamax (the published recipe)."""
@@ -124,8 +122,10 @@ class TrainingConfig:
     """Share of the steps over which the learning rate rises."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are scaled down to this norm."""
-    head_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    head_dropout: Dropout = 0.1
     """Dropout before the task head."""
+    encoder_dropout: Dropout | None = None
+    """Dropout inside the encoder; empty leaves that of its checkpoint."""
     precision: Precision = "auto"
     """fp32, bf16 (autocast), or auto: bf16 where the processor has it."""
     teacher: Teacher = "none"
@@ -187,14 +187,6 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True, config=type_config)
-class DeliveryConfig:
-    """What is delivered at the end."""
-
-    soup: Soup = "none"
-    """none: the best seed's ticket; uniform or greedy: the mean of the seeds' weights, for the full model too."""
-
-
-@dataclass(frozen=True, config=type_config)
 class SamplingConfig:
     """Whose turn it is in multi-task training."""
 
@@ -226,6 +218,8 @@ class Config:
     """Which examples choose."""
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     """What is delivered."""
+    baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
+    """What it is compared with."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
     """One full repetition per seed: task head, batch order, dropout, selection split."""
     budget: Budget = "laptop"

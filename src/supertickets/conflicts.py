@@ -34,7 +34,7 @@ def conflicts(config: Config) -> Iterator[Conflict]:
         yield from _data(config)
         yield from _columns(config)
     arms: tuple[Loc, ...] = (("arms",),) if isinstance(config, ShareConfig) else ()
-    for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("seeds",), *arms):
+    for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("baselines", "arms"), ("seeds",), *arms):
         values = get(config, loc)
         twice = [value for index, value in enumerate(values) if value in values[:index]]
         if twice:

@@ -33,6 +33,7 @@ CHANGED: dict[str, Any] = {
     "training.warmup": 0.2,
     "training.max_grad_norm": 2.0,
     "training.head_dropout": 0.2,
+    "training.encoder_dropout": 0.2,
     "training.precision": "fp32",
     "training.teacher": "full",
     "training.teacher_weight": 0.9,

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from supertickets.config import Recipe
+from supertickets.endings import Recipe
 from supertickets.errors import UserError
 from supertickets.learning.souping import RECIPES, mean_weights
 

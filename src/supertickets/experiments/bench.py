@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from supertickets import provenance
+from supertickets import provenance, seeding
 from supertickets.data import splits
 from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.rewinding import RewindPoint
@@ -63,7 +63,7 @@ class Bench:
     def rewind_point(self) -> RewindPoint:
         """The pretrained encoder with the seed's head, before any training."""
         with self.timed("loading"):
-            return self._sweep.rewind_point(self._run.seed)
+            return self._sweep.rewind_point(self._run.seed, self._run.config.training)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -72,15 +72,18 @@ class Bench:
         yield
         self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - start
 
-    def train(self, model: PreTrainedModel, teacher_logits: np.ndarray | None = None) -> None:
-        """Fine-tune `model` on the seed's training examples, and on the teacher's outputs for them if there are any."""
+    def train(self, model: PreTrainedModel, teacher_logits: np.ndarray | None = None, *, second: bool = False) -> None:
+        """Fine-tune `model` on the seed's training examples, and on the teacher's outputs for them if there are any.
+
+        `second`: with the batches and dropout of a second seed that goes with the seed.
+        """
         with self.timed("training"):
             done = train(
                 model,
                 self.splits.train,
                 self._sweep.tokenizer,
                 self._run.config.training,
-                seed=self._run.seed,
+                seed=seeding.derive(self._run.seed, "second training") if second else self._run.seed,
                 log_folder=self._sweep.run_folder(self._run) / "logs",
                 teacher_logits=teacher_logits,
             )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from supertickets import seeding
 from supertickets.encoders.pruning import prune
+from supertickets.encoders.truncating import truncate
 from supertickets.experiments.bench import Bench, Result
 from supertickets.experiments.gathering import Gathering
-from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun
+from supertickets.experiments.runs import SharingRun, TicketRun, TruncatedRun, TuneRun
 from supertickets.experiments.workspace import Workspace
 from supertickets.learning.multitask import train_shared
 from supertickets.learning.sharing import SharedModel
+from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask, draw
+from supertickets.tickets.truncation import lowest_layers
 
 
 def tune_and_score(run: TuneRun, sweep: Workspace) -> Result:
@@ -26,20 +29,19 @@ def retrain(run: TicketRun, sweep: Workspace) -> Result:
     """Draw a ticket from the tuned models' importance, rewind it to the pretrained weights, train it, evaluate it."""
     bench = Bench(run, sweep)
     importance = bench.importance_for(run)
-    rng = seeding.generator(run.seed, "random ticket")
-    options = run.config.tickets
-    mask = draw(
-        run.kind,
-        importance,
-        run.sparsity,
-        rng=rng,
-        min_heads=options.min_heads,
-        ranking=options.ranking,
-        multiple=run.config.units.multiple,
-    )
+    mask = _drawn(run, importance)
     model = prune(bench.rewind_point.model(), mask)
-    bench.train(model, teacher_logits=bench.teacher_logits(run.tune))
+    bench.train(model, teacher_logits=bench.teacher_logits(run.tune), second=run.second)
     return bench.result(model, mask, ticket=bench.ticket(run, mask, importance))
+
+
+def truncated(run: TruncatedRun, sweep: Workspace) -> Result:
+    """Cut the pretrained encoder off above its lowest layers, no smaller than the ticket, train it, evaluate it."""
+    bench = Bench(run, sweep)
+    mask = lowest_layers(_drawn(run.ticket, bench.importance_for(run.ticket)))
+    model = truncate(bench.rewind_point.model(), int(mask.heads.any(axis=1).sum()))
+    bench.train(model, teacher_logits=bench.teacher_logits(run.ticket.tune))
+    return bench.result(model, mask)
 
 
 def share(run: SharingRun, tasks: Gathering) -> tuple[SharedModel, dict[str, Result]]:
@@ -52,3 +54,17 @@ def share(run: SharingRun, tasks: Gathering) -> tuple[SharedModel, dict[str, Res
     with first.timed("training of all tasks"):
         train_shared(shared, examples, first.tokenizer, run.config.training, run.config.sampling, seed=run.seed)
     return shared, {task: bench.result(shared.single(task), masks[task]) for task, bench in benches.items()}
+
+
+def _drawn(run: TicketRun, importance: Importance) -> Mask:
+    """The run's ticket, by its kind; a random one is drawn by its seed."""
+    options, rng = run.config.tickets, seeding.generator(run.seed, "random ticket")
+    return draw(
+        run.kind,
+        importance,
+        run.sparsity,
+        rng=rng,
+        min_heads=options.min_heads,
+        ranking=options.ranking,
+        multiple=run.config.units.multiple,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
+from supertickets.experiments.baseline_outcome import Standing
 from supertickets.experiments.records import Record
 from supertickets.experiments.soup_outcome import SoupOutcome, conclude_soups
 from supertickets.experiments.statistics import Interval, Split, Summary, difference, summary
@@ -76,6 +77,7 @@ class Outcome:
     beats_full: bool
     target: Achieved | None = None
     soup: SoupOutcome | None = None
+    baselines: tuple[Standing, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as plain values, for `outcome.json`."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from supertickets.config import Arm, Config, Kind, Recipe, ShareConfig
+from supertickets.config import Arm, Config, Kind, ShareConfig
 from supertickets.conflicts import task_config
+from supertickets.endings import Recipe
 
 # What shapes no run's result: the sweep's levels (a target sets one) and kinds, so that it may grow without
 # recomputing, logging, and where data and encoder lie: what they hold does, and the folder keeps checksums of it.
 _SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "tickets.target"}
 _SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name", "delivery.soup"}
+_SHAPELESS |= {f"baselines.{name}" for name in ("arms", "learning_rates", "epochs", "dropouts")}
 
 COMMON_SEED = 0  # draws what all seeds have in common, whichever seeds a sweep has
 SOUPS = ("soup", "full-soup")
@@ -27,6 +29,7 @@ class TuneRun:
     seed: int
     kind = "full"
     sparsity = 0.0
+    needs: ClassVar[tuple[TuneRun, ...]] = ()
 
     @property
     def name(self) -> str:
@@ -36,11 +39,15 @@ class TuneRun:
 
 @dataclass(frozen=True)
 class TicketRun:
-    """Draw one ticket from a tuned model's importance, rewind it, retrain it, evaluate it."""
+    """Draw one ticket from a tuned model's importance, rewind it, retrain it, evaluate it.
+
+    `second`: with batches and dropout of a second seed, instead of those that its tuned model had.
+    """
 
     tune: TuneRun
     kind: Kind
     sparsity: float
+    second: bool = False
 
     @property
     def config(self) -> Config:
@@ -58,6 +65,40 @@ class TicketRun:
         if self.config.tickets.importance == "seed":
             return (self.tune,)
         return tuple(TuneRun(self.config, seed) for seed in self.config.seeds)
+
+    @property
+    def name(self) -> str:
+        """Folder name: kind, level, seed and the hash of the settings."""
+        again = "-second" if self.second else ""
+        return f"{self.kind}-{self.sparsity}{again}-s{self.seed}-{identity(self.config)}"
+
+
+@dataclass(frozen=True)
+class TruncatedRun:
+    """Train the lowest layers of the pretrained encoder, so many that they are no smaller than a ticket."""
+
+    ticket: TicketRun
+    kind = "truncated"
+
+    @property
+    def config(self) -> Config:
+        """The sweep's config."""
+        return self.ticket.config
+
+    @property
+    def seed(self) -> int:
+        """The ticket's seed."""
+        return self.ticket.seed
+
+    @property
+    def sparsity(self) -> float:
+        """The ticket's level."""
+        return self.ticket.sparsity
+
+    @property
+    def needs(self) -> tuple[TuneRun, ...]:
+        """The tuned models that the ticket is drawn from."""
+        return self.ticket.needs
 
     @property
     def name(self) -> str:
@@ -114,7 +155,7 @@ class TaskRun:
         return f"{self.sharing.name}/{self.task}"
 
 
-Run = TuneRun | TicketRun
+Run = TuneRun | TicketRun | TruncatedRun
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from supertickets.config import Recipe
 from supertickets.data.tasks import Task
+from supertickets.endings import Recipe
 from supertickets.experiments.jackknife import Estimate
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import SOUPS

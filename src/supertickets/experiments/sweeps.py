@@ -16,14 +16,16 @@ from supertickets.experiments.runs import Run, TicketRun, TuneRun
 from supertickets.experiments.workspace import Workspace
 
 
-def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progress) -> list[Record]:
-    """Execute every planned run that has no record yet, and return the records of the whole plan.
+def run_missing(
+    sweep: Workspace, pool: Executor, workers: int, progress: Progress, runs: Sequence[Run] | None = None
+) -> list[Record]:
+    """Execute every planned run (or those of `runs`) that has no record yet, and return the records of all of them.
 
     A ticket's run starts as soon as the tuned models that it is drawn from are scored. A damaged record does not count:
     its run is told and executed again. A failed run stops the sweep with its error; what has finished
     stays.
     """
-    runs = plan(sweep.config)
+    runs = plan(sweep.config) if runs is None else list(runs)
     missing = [run for run in runs if not _is_sound(sweep, run, progress)]
     progress.plan(sum(map(cost, missing), 0.0), len(missing))
     if len(missing) < len(runs):
@@ -36,12 +38,9 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
 
 def perform(run: Run, sweep: Workspace) -> Result:
     """Do one run."""
-    return lottery.tune_and_score(run, sweep) if isinstance(run, TuneRun) else lottery.retrain(run, sweep)
-
-
-def needs(run: Run) -> tuple[TuneRun, ...]:
-    """The tuned models whose records a run starts from."""
-    return () if isinstance(run, TuneRun) else run.needs
+    if isinstance(run, TuneRun):
+        return lottery.tune_and_score(run, sweep)
+    return lottery.retrain(run, sweep) if isinstance(run, TicketRun) else lottery.truncated(run, sweep)
 
 
 def cost(run: Run) -> float:
@@ -53,7 +52,7 @@ def _execute(sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: 
     waiting, running = list(missing), dict[Future[None], Run]()
     try:
         while waiting or running:
-            ready = [run for run in waiting if all(_is_done(sweep, tune) for tune in needs(run))]
+            ready = [run for run in waiting if all(_is_done(sweep, tune) for tune in run.needs)]
             for run in ready[: workers - len(running)]:
                 waiting.remove(run)
                 running[pool.submit(_perform_and_save, run, sweep.folder)] = run
@@ -101,5 +100,5 @@ def _is_done(sweep: Workspace, run: Run) -> bool:
 
 
 def _title(run: Run) -> str:
-    level = f" {run.sparsity:g}" if isinstance(run, TicketRun) else ""
+    level = "" if isinstance(run, TuneRun) else f" {run.sparsity:g}"
     return f"{run.kind}{level}, seed {run.seed}"

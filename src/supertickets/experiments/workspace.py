@@ -14,7 +14,7 @@ from datasets import Dataset, load_from_disk
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from supertickets import provenance, settings, storage
-from supertickets.config import Config
+from supertickets.config import Config, TrainingConfig
 from supertickets.data import files, splits
 from supertickets.data.batching import KEY_FILE, tokenise, tokenizer_sha256
 from supertickets.data.tasks import Task
@@ -146,17 +146,20 @@ class Workspace:
         rest, held_out = _held_out(train["labels"], self.config, self.task, seed)
         return Splits(train.select(rest), train.select(held_out), report)
 
-    def rewind_point(self, seed: int) -> RewindPoint:
+    def rewind_point(self, seed: int, training: TrainingConfig | None = None) -> RewindPoint:
         """The pretrained encoder with the seed's fresh task head, or with the one that all seeds have in common.
 
-        An encoder without a pooler of its own gets that together with the head.
+        An encoder without a pooler of its own gets that together with the head. Dropout is that of `training`, or of
+        the sweep's own settings.
         """
+        training = training or self.config.training
         model, _ = load(
             self.source,
             classes=self.task.classes,
             labels=self.task.labels,
             seed=seed if self.config.encoder.head == "per_seed" else COMMON_SEED,
-            head_dropout=self.config.training.head_dropout,
+            head_dropout=training.head_dropout,
+            encoder_dropout=training.encoder_dropout,
         )
         return RewindPoint.of(model)
 

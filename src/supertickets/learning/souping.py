@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from supertickets.config import Recipe
+from supertickets.endings import Recipe
 from supertickets.errors import UserError
 
 State = Mapping[str, Tensor]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from supertickets.config import Config
 from supertickets.data.tasks import Task
-from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude
+from supertickets.experiments.baseline_outcome import conclude_baselines
+from supertickets.experiments.baselines import baseline_runs
+from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude, full_models
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import SoupRun
@@ -58,7 +60,12 @@ def gather(
     done = {record.name for record in counted}
     choice = choose(counted) if ready else None
     soups = [record for record in records if record.name in _soup_names(config, choice)]
-    done |= {record.name for record in soups}
+    rivals = baseline_runs(config, choice.sparsity) if choice else []
+    done |= {record.name for record in soups} | {run.name for run in rivals}
+    outcome = conclude(task, counted, config.encoder.name, speedup, target, soups) if choice else None
+    if outcome is not None:
+        own = full_models(counted), comparable(counted)[outcome.sparsity]
+        outcome = replace(outcome, baselines=conclude_baselines(task, config, outcome.sparsity, records, *own))
     return Findings(
         config=config,
         task=task,
@@ -67,7 +74,7 @@ def gather(
         missing=tuple(name for name in planned if name not in done),
         unplanned=tuple(record.name for record in records if record.name not in done),
         choice=choice,
-        outcome=conclude(task, counted, config.encoder.name, speedup, target, soups) if ready else None,
+        outcome=outcome,
         levels=tables.levels(task, counted, resamples),
         agreement=tables.agreement(counted, config.tickets, config.units.multiple),
         bias=tables.bias_variance(task, counted, resamples),

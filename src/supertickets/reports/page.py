@@ -100,6 +100,8 @@ def _tables(findings: Findings) -> dict[str, Any]:
         "rows": rows.level_rows(findings),
         "protocol_text": prose.protocol(findings.outcome) if findings.outcome else None,
         "metric_text": prose.metrics(findings.task),
+        "baseline_columns": rows.BASELINE_COLUMNS,
+        "baselines": rows.baseline_rows(findings.outcome),
         "cost_columns": rows.cost_columns(findings.costs),
         "costs": rows.cost_rows(findings.costs),
     }

@@ -12,7 +12,9 @@ import pandas as pd
 
 from supertickets.config import AcrossSeeds
 from supertickets.data.tasks import Task
-from supertickets.experiments.outcome import DEV_SELECTED, signed
+from supertickets.experiments.baselines import ARMS
+from supertickets.experiments.outcome import DEV_SELECTED, Outcome, signed
+from supertickets.experiments.statistics import Interval
 from supertickets.reports.findings import Findings
 from supertickets.reports.style import FFN_NAMES, KINDS
 
@@ -148,6 +150,34 @@ def unit_levels(findings: Findings, shown: float | None) -> list[dict[str, Any]]
         chosen = findings.choice is not None and sparsity == findings.choice.sparsity
         made.append({"name": f"{sparsity:g}", "shown": sparsity == shown, "chosen": chosen, "text": text})
     return made
+
+
+BASELINE_COLUMNS = (
+    "Baseline",
+    "Chosen setting",
+    "Encoder\u00a0%",
+    "Report score",
+    "Minus full, 95\u00a0%",
+    "Ticket minus it, 95\u00a0%",
+    "Selection",
+    "Trainings",
+)
+
+
+def baseline_rows(outcome: Outcome | None) -> list[list[str]]:
+    """The table of baselines as text; scores x 100."""
+    made = []
+    for one in outcome.baselines if outcome else ():
+        mean, std = 100 * one.report.mean, 100 * one.report.std
+        ticket = f"{ranged(one.ticket)}{f' ({ARMS[one.against].words})' if one.against else ''}"
+        cells = [one.words, one.setting, f"{100 * one.weights_encoder:.1f}", f"{mean:.1f} ± {std:.1f}"]
+        made.append([*cells, ranged(one.to_full), ticket, f"{100 * one.selection:.1f}", str(one.trainings)])
+    return made
+
+
+def ranged(value: Interval) -> str:
+    """A difference and its interval."""
+    return f"{signed(value.value)} ({signed(value.low)} to {signed(value.high)})"
 
 
 def cost_columns(costs: pd.DataFrame) -> list[str]:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from supertickets import storage
+from supertickets import settings, storage
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.layout import (
@@ -19,6 +19,7 @@ from supertickets.experiments.layout import (
     SUPER_TICKET,
     TASK_FILE,
 )
+from supertickets.experiments.plans import plan
 from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import load_all
 from supertickets.reports.card import Facts, Sweep, model_card
@@ -163,4 +164,6 @@ def _sweep(source: Path) -> Sweep | None:
         return None
     task = Task.from_dict(storage.read_json(folder / DATA_FILE)["task"])
     delivered = storage.read_json(folder / SPEED_FILE) if (folder / SPEED_FILE).is_file() else {}
-    return Sweep(task, load_all(folder), storage.read_json(folder / OUTCOME_FILE), delivered)
+    planned = {run.name for run in plan(settings.load(folder / CONFIG_FILE))}
+    records = [record for record in load_all(folder) if record.name in planned]
+    return Sweep(task, records, storage.read_json(folder / OUTCOME_FILE), delivered)

@@ -130,7 +130,9 @@ def _target(inputs: Inputs, folder: Path, workers: int, progress: Progress) -> T
 def sweep_task(config: Config, folder: Path, workers: int | None, progress: Progress) -> Found:
     """One task's whole sweep in its folder, from whatever is there already to the delivered ticket and the report."""
     from supertickets.experiments.aiming import aimed
+    from supertickets.experiments.baselines import baseline_runs
     from supertickets.experiments.executors import check_workers, default_workers, executor
+    from supertickets.experiments.outcome import choose
     from supertickets.experiments.sweeps import run_missing
     from supertickets.experiments.workspace import Inputs, check_not_a_strangers
     from supertickets.workflows.reporting import conclude_and_report
@@ -148,6 +150,9 @@ def sweep_task(config: Config, folder: Path, workers: int | None, progress: Prog
         progress.say(_examples(inputs))
         with executor(workers) as pool:
             records = run_missing(prepared, pool, workers, progress)
+            rivals = baseline_runs(config, choose(records).sparsity)
+            if rivals:
+                run_missing(prepared, pool, workers, progress, rivals)
             _deliver(prepared, records, pool, progress)
         outcome, sentence, page = conclude_and_report(folder)
     return Found(sentence, outcome, page, folder / SUPER_TICKET)
