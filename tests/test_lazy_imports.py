@@ -28,6 +28,7 @@ TORCH = (
     "supertickets.experiments.gathering",
     "supertickets.experiments.shares",
     "supertickets.experiments.sharing_reading",
+    "supertickets.experiments.soups",
     "supertickets.experiments.sweeps",
     "supertickets.experiments.workspace",
     "supertickets.testing",

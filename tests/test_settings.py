@@ -128,7 +128,7 @@ selection: {min_share: 0.5}
         (
             "sparsites=1",
             "known here: data, encoder, units, training, scoring, tickets, selection, delivery, baselines, seeds, "
-            "budget",
+            "budget, recipe",
         ),
         ("tickets.level=[0.1]", "did you mean tickets.levels?"),
         ("epochs=2", "did you mean training.epochs?"),
@@ -242,6 +242,16 @@ def test_settings_that_contradict_each_other(overrides: list[str], fault: str) -
     """What no single setting can know is checked too, and placed at the setting to change."""
     culprit = next(override for override in overrides if override.startswith(fault.split(":")[0]))
     assert faults(None, overrides) == [f"--set {culprit}: {fault}"]
+
+
+def test_a_recipe_is_a_bundle_of_settings() -> None:
+    """It sets what nobody set by hand, goes with any budget, and brings what a soup needs."""
+    best = settings.load(overrides=["recipe=best", "budget=smoke"])
+    assert (best.scoring.scorer, best.tickets.importance, best.delivery.soup) == ("taylor", "consensus", "uniform")
+    assert (best.selection.split, best.encoder.head, best.training.epochs) == ("common", "common", 1.0)
+    own = settings.load(overrides=["recipe=best", "scoring.scorer=magnitude", "delivery.soup=none"])
+    assert (own.scoring.scorer, own.delivery.soup, own.tickets.importance) == ("magnitude", "none", "consensus")
+    assert settings.load(overrides=["recipe=paper"]) == settings.load()
 
 
 def test_what_joins_seeds_brings_what_it_needs() -> None:

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from supertickets.endings import BaselinesConfig, DeliveryConfig, Dropout, Epochs, LearningRate, type_config
 
 Budget = Literal["smoke", "laptop", "paper"]
+RecipeName = Literal["paper", "best"]
 Kind = Literal["winning", "random", "losing"]
 Scored = Literal["seed", "consensus"]
 AcrossSeeds = Literal["per_seed", "common"]
@@ -224,6 +225,8 @@ class Config:
     """One full repetition per seed: task head, batch order, dropout, selection split."""
     budget: Budget = "laptop"
     """One dial for levels, seeds, epochs and training size; anything set by hand wins over it."""
+    recipe: RecipeName = "paper"
+    """How tickets are found: paper, as published, or best, what docs/better.md supports; set by hand wins over it."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -261,5 +264,15 @@ BUDGETS: dict[Budget, dict[str, Any]] = {
             "levels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
             "control_levels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
         },
+    },
+}
+
+# Provisional until results/better says otherwise: what docs/choices.md supports, and one ticket and model a task.
+RECIPES: dict[RecipeName, dict[str, Any]] = {
+    "paper": {},
+    "best": {
+        "scoring": {"scorer": "taylor"},
+        "tickets": {"importance": "consensus"},
+        "delivery": {"soup": "uniform"},
     },
 }

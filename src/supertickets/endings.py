@@ -42,9 +42,9 @@ class BaselinesConfig:
 
     arms: tuple[Baseline, ...] = ()
     """Tuned, dropout, distilled and rewound full models (some with a ticket beside them), random, truncated."""
-    learning_rates: Annotated[tuple[LearningRate, ...], Field(min_length=1)] = (5e-5, 1e-4, 2e-4)
+    tuned_rates: Annotated[tuple[LearningRate, ...], Field(min_length=1)] = (5e-5, 1e-4, 2e-4)
     """Learning rates of the tuned arms, each with each number of epochs; the best on the selection split counts."""
-    epochs: Annotated[tuple[Epochs, ...], Field(min_length=1)] = (3.0, 6.0)
+    tuned_epochs: Annotated[tuple[Epochs, ...], Field(min_length=1)] = (3.0, 6.0)
     """Numbers of epochs of the tuned arms."""
-    dropouts: Annotated[tuple[Dropout, ...], Field(min_length=1)] = (0.2, 0.3)
+    raised_dropouts: Annotated[tuple[Dropout, ...], Field(min_length=1)] = (0.2, 0.3)
     """Dropout, in the encoder and before the head, of the arm dropout; the best on the selection split counts."""

@@ -1,6 +1,6 @@
 """From a file, flags and `--set` overrides to one checked Config, and back to text.
 
-Order, the later wins: defaults < budget < `base` < file < `flags` < `--set`; a budget that somebody
+Order, the later wins: defaults < budget < `base` < recipe < file < `flags` < `--set`; a budget that somebody
 asked for goes over `base`, since base only replaces defaults.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from supertickets import yaml_places
-from supertickets.config import BUDGETS, Config, ShareConfig
+from supertickets.config import BUDGETS, RECIPES, Config, ShareConfig
 from supertickets.conflicts import HEAD, IMPORTANCE, SOUP, SPLIT, conflicts
 from supertickets.errors import UserError
 from supertickets.schema import C, Fault, dotted, fields, get, is_dialled, sections, validate
@@ -96,7 +96,7 @@ def commented(config: Config) -> str:
 
     What the budget sets is commented out, so that turning the budget's dial does something.
     """
-    preset = load(overrides=[f"budget={config.budget}"])
+    preset = load(overrides=[f"budget={config.budget}", f"recipe={config.recipe}"])
     lines: list[str] = []
     for loc, value, about in fields(config):
         indent, gap = "  " * (len(loc) - 1), [""] if len(loc) == 1 else []
@@ -142,11 +142,12 @@ def _read_override(text: str) -> Layer:
 
 
 def _stack(base: Mapping[str, Any], by_hand: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings, with the budget's values where they belong."""
+    """All settings, with the budget's and the recipe's values where they belong."""
     asked = "budget" in by_hand
     name = str(by_hand["budget"] if asked else base.get("budget", Config().budget))
     preset: Mapping[str, Any] = {str(key): value for key, value in BUDGETS.items()}.get(name, {})
-    return _merge([base, preset, by_hand] if asked else [preset, base, by_hand])
+    recipe = RECIPES.get(str(by_hand.get("recipe", Config().recipe)), {})  # type: ignore[call-overload]
+    return _merge([*([base, preset] if asked else [preset, base]), recipe, by_hand])
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from tiny_sweeps import SHORT
 TASK = Task("toy", "classification", ("no", "yes"), ("accuracy",))
 EVERY = get_args(Baseline)
 CONFIG = Config(
-    seeds=(0, 1), baselines=BaselinesConfig(arms=EVERY, learning_rates=(5e-5, 1e-4), epochs=(3.0,), dropouts=(0.3,))
+    seeds=(0, 1),
+    baselines=BaselinesConfig(arms=EVERY, tuned_rates=(5e-5, 1e-4), tuned_epochs=(3.0,), raised_dropouts=(0.3,)),
 )
 
 
@@ -104,9 +105,9 @@ def test_find_runs_them_all(tmp_path: Path, films: Path, tiny_bert_folder: Path)
     short = (*SHORT[:3], "tickets.levels=[0.5]", "tickets.kinds=[winning]", "seeds=[0]")
     grid = (
         f"baselines.arms=[{', '.join(EVERY)}]",
-        "baselines.learning_rates=[0.01, 0.003]",
-        "baselines.epochs=[1]",
-        "baselines.dropouts=[0.3]",
+        "baselines.tuned_rates=[0.01, 0.003]",
+        "baselines.tuned_epochs=[1]",
+        "baselines.raised_dropouts=[0.3]",
     )
     found = find(**own, encoder=str(tiny_bert_folder), out=tmp_path / "out", workers=1, set=(*short, *grid))
     standings = {one.arm: one for one in found.outcome.baselines}

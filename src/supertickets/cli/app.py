@@ -17,6 +17,7 @@ from supertickets.cli import console
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 Budget = Literal["smoke", "laptop", "paper"]
+Recipe = Literal["paper", "best"]
 
 Out = Annotated[Path | None, typer.Option(help="Folder that keeps everything; the same command on it resumes.")]
 Target = Annotated[
@@ -95,6 +96,9 @@ def find(
         Budget | None,
         typer.Option(help="One dial for levels, seeds, epochs and training size; anything set by hand wins over it."),
     ] = None,
+    recipe: Annotated[
+        Recipe | None, typer.Option(help="How tickets are found: paper (as published) or best (docs/better.md).")
+    ] = None,
     workers: Workers = None,
     config: Annotated[
         Path | None, typer.Option(help="A config, such as `supertickets init` writes; options win over it.")
@@ -107,7 +111,8 @@ def find(
     with console.progress() as progress:
         found = finding.find(
             task, data=data, train=train, test=test, text=text, text_pair=text_pair, label=label, encoder=encoder,
-            target=target, out=out, budget=budget, workers=workers, config=config, set=set, progress=progress,
+            target=target, out=out, budget=budget, recipe=recipe, workers=workers, config=config, set=set,
+            progress=progress,
         )  # fmt: skip
     print(f"{found.sentence}\n{found.report}")
 

@@ -58,8 +58,8 @@ def _full(config: Config) -> tuple[Run, ...]:
 def _grid(config: Config) -> list[tuple[str, Config]]:
     """The config at each learning rate and number of epochs of the grid."""
     made = []
-    for rate in config.baselines.learning_rates:
-        for epochs in config.baselines.epochs:
+    for rate in config.baselines.tuned_rates:
+        for epochs in config.baselines.tuned_epochs:
             training = replace(config.training, learning_rate=rate, epochs=epochs)
             made.append((f"learning rate {rate:g}, {epochs:g} epochs", replace(config, training=training)))
     return made
@@ -68,7 +68,7 @@ def _grid(config: Config) -> list[tuple[str, Config]]:
 def _dropouts(config: Config) -> list[tuple[str, Config]]:
     return [
         (f"dropout {p:g}", replace(config, training=replace(config.training, head_dropout=p, encoder_dropout=p)))
-        for p in config.baselines.dropouts
+        for p in config.baselines.raised_dropouts
     ]
 
 

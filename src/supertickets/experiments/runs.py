@@ -13,9 +13,17 @@ from supertickets.endings import Recipe
 
 # What shapes no run's result: the sweep's levels (a target sets one) and kinds, so that it may grow without
 # recomputing, logging, and where data and encoder lie: what they hold does, and the folder keeps checksums of it.
-_SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "tickets.kinds", "tickets.target"}
+_SHAPELESS = {
+    "seeds",
+    "budget",
+    "recipe",
+    "tickets.levels",
+    "tickets.control_levels",
+    "tickets.kinds",
+    "tickets.target",
+}
 _SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name", "delivery.soup"}
-_SHAPELESS |= {f"baselines.{name}" for name in ("arms", "learning_rates", "epochs", "dropouts")}
+_SHAPELESS |= {f"baselines.{name}" for name in ("arms", "tuned_rates", "tuned_epochs", "raised_dropouts")}
 
 COMMON_SEED = 0  # draws what all seeds have in common, whichever seeds a sweep has
 SOUPS = ("soup", "full-soup")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supertickets import settings, storage
-from supertickets.config import Budget, Config
+from supertickets.config import Budget, Config, RecipeName
 from supertickets.experiments.layout import CONFIG_FILE, SUPER_TICKET
 from supertickets.experiments.outcome import Outcome
 from supertickets.experiments.progress import Progress, Silent
@@ -52,6 +52,7 @@ def find(
     target: str | None = None,
     out: Path | str | None = None,
     budget: Budget | None = None,
+    recipe: RecipeName | None = None,
     workers: int | None = None,
     config: Path | str | None = None,
     set: Sequence[str] = (),
@@ -78,6 +79,7 @@ def find(
         "encoder": {"name": encoder},
         "tickets": {"target": target},
         "budget": budget,
+        "recipe": recipe,
     }
     embedded = task is None and train is None and config is None
     file = None if config is None else Path(config)
