@@ -7,7 +7,7 @@
 #
 # choices: 4 tasks x 100, 300, 1000 training examples x 10 choices, each 3 seeds x (1 full model + 2 levels): 1080
 # trainings, of 20, 10 and 5 epochs. mpnet: 2 tasks x 3 sizes x 4 choices: 216. recipe: 6 tasks, each 5 seeds x (1 full
-# model + 2 levels + 21 for the baselines + 2 for the soups). Every command may be stopped, and goes on where it was.
+# model + 2 levels + 19 for the baselines + 2 for the soups): 720. Every command may be stopped, and goes on where it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . runs/choice.bash

@@ -46,7 +46,7 @@ def conclude_baselines(
     `records` hold those of the baselines' runs; `full` and `ticket` are the sweep's own.
     """
     by_name = {record.name: record for record in records}
-    chosen = {arm: _chosen(variants_of(config, arm, sparsity), by_name) for arm in config.baselines.arms}
+    chosen = {arm: chosen_variant(variants_of(config, arm, sparsity), by_name) for arm in config.baselines.arms}
     made = []
     for arm, found in chosen.items():
         if found is None:
@@ -72,8 +72,8 @@ def conclude_baselines(
     return tuple(made)
 
 
-def _chosen(variants: Sequence[Variant], by_name: Mapping[str, Record]) -> tuple[Variant, list[Record]] | None:
-    """The variant with the best mean selection score, the first of equals; None while a run is missing."""
+def chosen_variant(variants: Sequence[Variant], by_name: Mapping[str, Record]) -> tuple[Variant, list[Record]] | None:
+    """The variant with the best mean selection score (the first of equals), its records; None while one is missing."""
     if any(run.name not in by_name for each in variants for run in each.runs):
         return None
     groups = [(each, [by_name[run.name] for run in each.runs]) for each in variants]

@@ -36,16 +36,16 @@ class Estimate:
     examples: int
 
     @classmethod
-    def of_soup(cls, task: Task, record: Record, resamples: int = RESAMPLES) -> Estimate:
-        """A soup's, from its record."""
+    def of_soup(cls, task: Task, record: Record, resamples: int = RESAMPLES, draw: int = 0) -> Estimate:
+        """A soup's, from its record; equal `draw`s draw the same examples."""
         arrays, labels = record.arrays, record.arrays["report_labels"]
         without = [metrics.score(task, one, labels).main for one in arrays["without_predictions"]]
-        draws = on_draws(task, Predicted(arrays["report_predictions"], labels), resamples, _stream())
+        draws = on_draws(task, Predicted(arrays["report_predictions"], labels), resamples, _stream(draw))
         seeds = tuple(arrays["members"].tolist())
         return cls(seeds, record.report.main, np.array(without), draws, len(labels))
 
     @classmethod
-    def of_mean(cls, task: Task, records: Sequence[Record], resamples: int = RESAMPLES) -> Estimate:
+    def of_mean(cls, task: Task, records: Sequence[Record], resamples: int = RESAMPLES, draw: int = 0) -> Estimate:
         """The mean score of one model per seed; raises UserError for fewer than two seeds."""
         records = sorted(records, key=lambda record: record.seed)
         scores = np.array([record.report.main for record in records])
@@ -53,7 +53,7 @@ class Estimate:
             raise UserError(f"{len(scores)} seeds: none can be left out", "Estimate.of_mean")
         without = (scores.sum() - scores) / (len(scores) - 1)
         sides = [Predicted(r.arrays["report_predictions"], r.arrays["report_labels"]) for r in records]
-        draws = np.mean([on_draws(task, side, resamples, _stream()) for side in sides], axis=0)
+        draws = np.mean([on_draws(task, side, resamples, _stream(draw)) for side in sides], axis=0)
         seeds = tuple(record.seed for record in records)
         return cls(seeds, float(scores.mean()), without, draws, len(sides[0].labels))
 
@@ -64,6 +64,19 @@ class Estimate:
         value, without = self.value - other.value, self.without - other.without
         return Estimate(self.seeds, value, without, self.on_draws - other.on_draws, self.examples)
 
+    @classmethod
+    def average(cls, several: Sequence[Estimate]) -> Estimate:
+        """The mean over tasks, of the same seeds; a seed that is left out is so in all tasks, examples are each task's.
+
+        The draws should come from different `draw`s, so that tasks do not share them. Raises UserError for none, or
+        for other seeds.
+        """
+        seeds = {one.seeds for one in several}
+        if len(seeds) != 1:
+            raise UserError(f"{len(seeds)} sets of seeds, expected one", "Estimate.average")
+        means = [np.mean([getattr(one, name) for one in several], axis=0) for name in ("value", "without", "on_draws")]
+        return cls(several[0].seeds, float(means[0]), means[1], means[2], sum(one.examples for one in several))
+
     @property
     def interval(self) -> Interval:
         """The value with its 95 % interval over seeds (by the jackknife) and examples."""
@@ -72,6 +85,6 @@ class Estimate:
         return over_seeds(pseudo, self.on_draws, self.examples, 0, value=self.value)
 
 
-def _stream() -> int:
-    """The draws of report examples that `statistics` takes, too."""
-    return seeding.derive(0, "report examples")
+def _stream(draw: int) -> int:
+    """The draws of report examples; those of draw 0 `statistics` takes, too."""
+    return seeding.derive(draw, "report examples")

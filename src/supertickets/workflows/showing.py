@@ -87,7 +87,7 @@ def show_run(folder: Path) -> Shown:
     record = Record.load(folder)
     seconds = _seconds([record])
     ticket = f"{record.kind} ticket at sparsity {record.sparsity:g}"
-    what = {"full": "full model", "multitask": "full model, shared"}.get(record.kind, ticket)
+    what = _KIND_WORDS.get(record.kind, ticket)
     rows = (
         ("what", f"{what}, seed {record.seed}"),
         *((split, _scores(getattr(record, split))) for split in ("selection", "report")),
@@ -153,6 +153,7 @@ def _sweep(config: ShareConfig, task: str) -> str:
     return config.tasks[task].ticket or f"{TASKS}/{task}"
 
 
+_KIND_WORDS = {"full": "full model", "multitask": "full model, shared", "full-soup": "soup of full models"}
 _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
 
 
