@@ -99,6 +99,7 @@ def test_the_selection_split_chooses_the_setting() -> None:
     assert tuned_ticket.against is None and tuned_ticket.ticket.value == pytest.approx(0.0)
 
 
+@pytest.mark.slow
 def test_find_runs_them_all(tmp_path: Path, films: Path, tiny_bert_folder: Path) -> None:
     """Every baseline trains, stands in the outcome and on the page, and leaves the sweep's own table alone."""
     own = {"train": f"{films}/train.csv", "test": f"{films}/test.csv", "text": "review", "label": "stars"}

@@ -17,12 +17,13 @@ def bias_variance(table: pd.DataFrame) -> go.Figure:
 
     `table` is `tables.bias_variance`.
     """
-    below = {"title": {"text": PANELS["variance"]}, "domain": [0, 0.45], "rangemode": "tozero"}
+    plain = {"exponentformat": "power"}  # Plotly would write a variance of 0.00001 as 10µ
+    below = plain | {"title": {"text": PANELS["variance"]}, "domain": [0, 0.45], "rangemode": "tozero"}
     figure = go.Figure(
         layout=layout(
             560,
             xaxis=weights_axis(table) | {"anchor": "y2"},
-            yaxis={"title": {"text": PANELS["bias"]}, "domain": [0.55, 1]},
+            yaxis=plain | {"title": {"text": PANELS["bias"]}, "domain": [0.55, 1]},
             yaxis2=below,
             hovermode="closest",
         )

@@ -12,7 +12,6 @@ import pandas as pd
 
 from supertickets.config import AcrossSeeds
 from supertickets.data.tasks import Task
-from supertickets.experiments.baselines import ARMS
 from supertickets.experiments.outcome import DEV_SELECTED, Outcome, signed
 from supertickets.experiments.statistics import Interval
 from supertickets.reports.findings import Findings
@@ -169,9 +168,17 @@ def baseline_rows(outcome: Outcome | None) -> list[list[str]]:
     made = []
     for one in outcome.baselines if outcome else ():
         mean, std = 100 * one.report.mean, 100 * one.report.std
-        ticket = f"{ranged(one.ticket)}{f' ({ARMS[one.against].words})' if one.against else ''}"
+        rival = f", {one.against.replace('_', ' ')}" if one.against else ""
         cells = [one.words, one.setting, f"{100 * one.weights_encoder:.1f}", f"{mean:.1f} ± {std:.1f}"]
-        made.append([*cells, ranged(one.to_full), ticket, f"{100 * one.selection:.1f}", str(one.trainings)])
+        made.append(
+            [
+                *cells,
+                ranged(one.to_full),
+                f"{ranged(one.ticket)}{rival}",
+                f"{100 * one.selection:.1f}",
+                str(one.trainings),
+            ]
+        )
     return made
 
 
