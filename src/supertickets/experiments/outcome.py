@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from supertickets import storage
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.baseline_outcome import Standing
@@ -81,7 +82,8 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as plain values, for `outcome.json`."""
-        return asdict(self)
+        plain: dict[str, Any] = storage.plain(asdict(self))
+        return plain
 
 
 def of_kind(records: Sequence[Record], kind: str) -> dict[float, list[Record]]:
