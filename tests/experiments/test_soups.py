@@ -114,7 +114,7 @@ def test_the_outcome_compares_a_soup_with_a_soup(found: Found, records: dict[tup
     assert outcome.difference.low <= ticket - full <= outcome.difference.high
     single = np.mean([records["winning", seed].report.main for seed in (3, 4)])
     assert outcome.ticket_gain.value == pytest.approx(ticket - single)
-    assert "Averaged over its seeds, it scores" in found.sentence
+    assert "The uniform soup of its seeds scores" in found.sentence
     page = found.report.read_text(encoding="utf-8")
     assert "Ticket soup minus full soup" in page and "Not counted" not in page
 

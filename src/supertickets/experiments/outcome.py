@@ -252,7 +252,7 @@ def _soup(soup: SoupOutcome | None) -> str:
     gap = soup.difference
     interval = f"difference {signed(gap.value)}, 95 % interval {signed(gap.low)} to {signed(gap.high)}"
     scores = f"scores {100 * soup.ticket.value:.1f} against {100 * soup.full.value:.1f} for the full models' soup"
-    return f" Averaged over its seeds, it {scores} ({interval})."
+    return f" The {soup.recipe} soup of its seeds {scores} ({interval})."
 
 
 def signed(value: float) -> str:
