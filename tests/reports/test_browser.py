@@ -100,7 +100,7 @@ def test_figures_draw_and_nothing_fails(tmp_path: Path, findings: Findings, widt
     """On a desk and on a phone every figure has marks, the page is no wider than the window, and no error is logged."""
     seen = opened(render(findings), tmp_path, width)
     assert seen["faults"] == []
-    assert set(seen["drawn"]) == {"curve", "units", "agreement"}
+    assert set(seen["drawn"]) == {"curve", "units", "bias", "agreement"}
     assert all(marks >= 2 for marks in seen["drawn"].values()), seen["drawn"]
     assert seen["window"] == width
     assert seen["width"] <= width

@@ -13,7 +13,17 @@ from jaxtyping import UInt8
 from supertickets import settings, storage
 from supertickets.encoders.checkpoints import files_of
 from supertickets.experiments.gathering import Gathering
-from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, ENCODER, RUNS, TARGET_FILE, TASKS, TICKETS
+from supertickets.experiments.layout import (
+    CACHE,
+    CONFIG_FILE,
+    DATA_FILE,
+    ENCODER,
+    MEMBERS,
+    RUNS,
+    TARGET_FILE,
+    TASKS,
+    TICKETS,
+)
 from supertickets.experiments.plans import plan
 from supertickets.experiments.racing import rivals
 from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun
@@ -45,7 +55,7 @@ def own_of(run: AnyRun, folder: Path) -> Parcel:
     """What this run alone needs: the records of a ticket's tuned model and rivals, and its own where it has one."""
     if isinstance(run, SharingRun):
         return {}
-    needed = [run, *({run.tune, *rivals(run)} if isinstance(run, TicketRun) else ())]
+    needed = [run, *run.needs, *rivals(run)]
     return _read(folder, [folder / RUNS / one.name for one in needed])
 
 
@@ -71,7 +81,7 @@ def land(parcel: Parcel, folder: Path) -> None:
     units: dict[str, list[str]] = {}
     for name in parcel:
         steps = name.split("/")
-        units.setdefault("/".join(steps[: 2 if steps[0] in (RUNS, TICKETS) else 1]), []).append(name)
+        units.setdefault("/".join(steps[: 2 if steps[0] in (RUNS, TICKETS, MEMBERS) else 1]), []).append(name)
     for unit in sorted(units, key=lambda unit: (unit.startswith(f"{RUNS}/"), unit in parcel, unit)):
         if unit in parcel:
             with storage.atomic_file(folder / unit) as stream:

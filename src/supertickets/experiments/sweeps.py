@@ -56,9 +56,20 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     return [found[run.name] for run in wanted.runs if run.name in found]
 
 
+def run_these(sweep: Workspace, runs: Sequence[Run], pool: Executor, workers: int, progress: Progress) -> list[Record]:
+    """As `run_missing`, of runs that no strategy plans; returns the records of those that did not fail."""
+    missing = [run for run in runs if _sound(sweep, run, progress) is None]
+    progress.plan(sum(map(cost, missing), 0.0), len(missing))
+    for run, record in _execute(sweep, missing, pool, workers, Setbacks(sweep.folder, progress)):
+        progress.done(run.name, cost(run), _line(run, record))
+    return [Record.load(sweep.run_folder(run), run.name) for run in runs if _is_done(sweep, run)]
+
+
 def perform(run: Run, sweep: Workspace) -> Result:
     """Do one run."""
-    return lottery.tune_and_score(run, sweep) if isinstance(run, TuneRun) else lottery.retrain(run, sweep)
+    if isinstance(run, TuneRun):
+        return lottery.tune_and_score(run, sweep)
+    return lottery.retrain(run, sweep) if isinstance(run, TicketRun) else lottery.truncated(run, sweep)
 
 
 def _execute(
@@ -67,7 +78,7 @@ def _execute(
     waiting, running = list(missing), dict[Future[None], Run]()
     try:
         while waiting or running:
-            ready = [run for run in waiting if isinstance(run, TuneRun) or _is_done(sweep, run.tune)]
+            ready = [run for run in waiting if all(_is_done(sweep, tune) for tune in run.needs)]
             for run in ready[: workers - len(running)]:
                 waiting.remove(run)
                 running[pool.submit(_perform_and_save, run, sweep.folder)] = run
@@ -89,7 +100,7 @@ def _execute(
 
 def _without_tickets_of(lost: Run, waiting: list[Run], setbacks: Setbacks) -> list[Run]:
     """What can still run without a run that was given up: of a tuned model, not its tickets."""
-    skipped = [run for run in waiting if isinstance(run, TicketRun) and run.tune == lost]
+    skipped = [run for run in waiting if lost in run.needs]
     if skipped:
         setbacks.skip(f"{_title(lost)}: the {len(skipped)} tickets drawn from it are skipped")
     return [run for run in waiting if run not in skipped]
@@ -161,5 +172,5 @@ def _line(run: Run, record: Record) -> str:
 
 
 def _title(run: Run) -> str:
-    level = f" {run.sparsity:g}" if isinstance(run, TicketRun) else ""
+    level = "" if isinstance(run, TuneRun) else f" {run.sparsity:g}"
     return f"{run.kind}{level}, seed {run.seed}"
