@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import torch
 import supertickets
 from supertickets import find
 from supertickets.experiments import lottery
+from supertickets.experiments.delivery import delivered_run
 from supertickets.experiments.executors import InProcess
 from supertickets.experiments.progress import Silent
 from supertickets.experiments.records import Record, load_all
 from supertickets.experiments.runs import SoupRun, TicketRun, TuneRun
+from supertickets.experiments.soup_outcome import conclude_soups
 from supertickets.experiments.soups import are_recorded, make_soups, remove_members, soup, soup_runs
 from supertickets.experiments.workspace import Workspace
 from supertickets.learning.evaluation import predict
@@ -139,7 +142,33 @@ def test_a_torn_member_is_refused(found: Found, sweep: Workspace) -> None:
     weights.write_bytes(body)
     with pytest.raises(supertickets.UserError, match="damaged"):
         soup(runs[0], sweep)
+    make_soups(sweep, runs, InProcess(), Silent())  # the torn member is trained once more
+    assert soup(runs[0], sweep).record.report == Record.load(sweep.run_folder(runs[0])).report
     remove_members(sweep.folder)
+
+
+def test_a_damaged_soup_is_made_again(found: Found, sweep: Workspace, tmp_path: Path) -> None:
+    """Its record does not count, and the next call writes the same one."""
+    folder = Path(shutil.copytree(sweep.folder, tmp_path / "copy"))
+    record = folder / "runs" / soup_runs(sweep, 0.5)[0].name / "record.json"
+    before = record.read_bytes()
+    record.write_bytes(before.replace(b'"kind"', b'"kinds"'))
+    again = find(config=folder / "config.yaml", out=folder, workers=1)
+    assert again.outcome.soup == found.outcome.soup
+    assert Record.load(record.parent).report == Record.load(sweep.run_folder(soup_runs(sweep, 0.5)[0])).report
+
+
+def test_no_soup_without_a_member(found: Found, sweep: Workspace, records: dict[tuple[str, int], Record]) -> None:
+    """Where a seed's run has failed a seed's own ticket is delivered, and an older soup is compared with nothing."""
+    kept = [record for key, record in records.items() if key != ("winning", 4) and "soup" not in key[0]]
+    run, soups = delivered_run(sweep, kept, 0.5)
+    assert soups == () and run == TicketRun(TuneRun(sweep.config, 3), "winning", 0.5)
+    run, soups = delivered_run(sweep, list(records.values()), 0.5)
+    assert run == soups[0] and len(soups) == 2
+    both = [records["soup", 0], records["full-soup", 0]]
+    full, ticket = ([records[kind, seed] for seed in (3, 4)] for kind in ("full", "winning"))
+    assert conclude_soups(sweep.task, both, ticket, full) == found.outcome.soup
+    assert conclude_soups(sweep.task, both, ticket[:1], full) is None
 
 
 def test_a_soup_is_named_by_its_seeds(sweep: Workspace) -> None:

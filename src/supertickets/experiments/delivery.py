@@ -46,9 +46,15 @@ def super_run(sweep: Workspace, records: Iterable[Record], sparsity: float) -> T
 def delivered_run(
     sweep: Workspace, records: Sequence[Record], sparsity: float
 ) -> tuple[TicketRun | SoupRun, tuple[SoupRun, ...]]:
-    """What is delivered of the chosen level: a seed's ticket, or the soup; and the soups that are made, if any."""
+    """What is delivered of the chosen level: a seed's ticket, or the soup; and the soups that are made, if any.
+
+    Where a member's run has failed there is no soup.
+    """
+    names = {record.name for record in records}
     soups = () if sweep.config.delivery.soup == "none" else soup_runs(sweep, sparsity)
-    return (soups[0] if soups else super_run(sweep, records, sparsity)), soups
+    if soups and all(member.name in names for one in soups for member in one.members):
+        return soups[0], soups
+    return super_run(sweep, records, sparsity), ()
 
 
 def is_delivered(sweep: Workspace, run: TicketRun | SoupRun) -> bool:

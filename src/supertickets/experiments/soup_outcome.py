@@ -36,12 +36,15 @@ class SoupOutcome:
 def conclude_soups(
     task: Task, soups: Sequence[Record], ticket: Sequence[Record], full: Sequence[Record]
 ) -> SoupOutcome | None:
-    """Compare the two soups with each other, and with the seeds' own models; None while there are not both."""
+    """Compare the two soups with each other, and with the seeds' own models; None while there are not both, or not
+    all of their members' records."""
     by_kind = {record.kind: record for record in soups}
     if set(by_kind) != set(SOUPS):
         return None
     ours, theirs = (by_kind[kind] for kind in SOUPS)
     seeds = tuple(ours.arrays["members"].tolist())
+    if any(set(seeds) - {record.seed for record in group} for group in (ticket, full)):
+        return None
     mixed, base = Estimate.of_soup(task, ours), Estimate.of_soup(task, theirs)
     single = [Estimate.of_mean(task, [r for r in group if r.seed in seeds]) for group in (ticket, full)]
     return SoupOutcome(

@@ -7,7 +7,7 @@ Each waits in `members/` until the soups are delivered: a killed run resumes the
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -174,11 +174,25 @@ def _member(sweep: Workspace, run: Run) -> Path:
 
 
 def _is_kept(sweep: Workspace, run: Run) -> bool:
-    return (_member(sweep, run) / CHECKSUM_FILE).is_file()
+    """Whether the member's weights are there and whole; damaged ones are removed."""
+    return _is_whole(_member(sweep, run) / CHECKSUM_FILE, lambda: _weights(sweep, run))
 
 
 def _is_recorded(sweep: Workspace, run: SoupRun) -> bool:
-    return (sweep.run_folder(run) / RECORD_FILE).is_file()
+    """The same of a soup's record."""
+    folder = sweep.run_folder(run)
+    return _is_whole(folder / RECORD_FILE, lambda: Record.load(folder, run.name))
+
+
+def _is_whole(path: Path, read: Callable[[], object]) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        read()
+    except UserError:  # it is made once more
+        path.unlink()
+        return False
+    return True
 
 
 def circumstances(record: Record) -> list[object]:

@@ -86,13 +86,15 @@ def gather(
     if outcome is not None:
         own = full_models(counted), comparable(counted)[outcome.sparsity]
         outcome = replace(outcome, baselines=conclude_baselines(task, config, outcome.sparsity, records, *own))
+    named_rivals = [run.name for run in rivals if run.name not in named]
+    lacking = tuple(dict.fromkeys([*(run.name for run in missing), *named_rivals]))
     return Findings(
         config=config,
         task=task,
         data=data,
         records=tuple(counted),
         schedule=wanted,
-        missing=tuple(run.name for run in missing),
+        missing=lacking,
         unplanned=tuple(record.name for record in records if record.name not in done),
         choice=choice,
         outcome=outcome,
@@ -101,7 +103,7 @@ def gather(
         bias=tables.bias_variance(task, counted, resamples),
         units=tables.units(counted),
         costs=tables.costs(counted),
-        failed={run.name: failed[run.name] for run in missing if run.name in failed},
+        failed={name: failed[name] for name in lacking if name in failed},
     )
 
 

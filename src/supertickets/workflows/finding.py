@@ -17,7 +17,7 @@ from supertickets.experiments.targets import Target, kept_target
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from supertickets.experiments.runs import SoupRun, TicketRun
+    from supertickets.experiments.runs import Run, SoupRun, TicketRun
     from supertickets.experiments.staff import OnRay
     from supertickets.experiments.workspace import Inputs, Workspace
 
@@ -115,7 +115,9 @@ def sweep(
 def _strategy(folder: Path) -> dict[str, Any]:
     """The strategy where nobody sets one: a folder goes on as it was begun, so that a grid stays a grid."""
     begun = folder / CONFIG_FILE
-    return {"strategy": settings.load(begun).strategy} if begun.is_file() else NEW
+    if not begun.is_file() or settings.names(begun, "tasks") or settings.names(begun, "shares"):
+        return NEW  # of another kind of folder the owner's check speaks
+    return {"strategy": settings.load(begun).strategy}
 
 
 def _examples(inputs: Inputs) -> str:
@@ -173,7 +175,7 @@ def _sweep_task(
     from supertickets.experiments.failures import check_enough, failures
     from supertickets.experiments.outcome import choose, comparable
     from supertickets.experiments.racing import schedule
-    from supertickets.experiments.staff import chosen, opened
+    from supertickets.experiments.staff import chosen, opened, use_threads_of_a_run
     from supertickets.experiments.sweeps import run_missing, run_these
     from supertickets.experiments.workspace import Inputs, check_not_a_strangers
     from supertickets.workflows.reporting import conclude_and_report
@@ -194,13 +196,22 @@ def _sweep_task(
             wanted = schedule(prepared.config, prepared.task, records)
             check_enough(folder, failures(folder, [run.name for run in wanted.runs]), bool(comparable(records)))
             sparsity = choose(records, wanted.finalists).sparsity
-            rivals = baseline_runs(config, sparsity)
+            there = {record.name for record in records}
+            lost = {one.name for one in wanted.runs if one.name not in there}  # tried often enough by now
+            rivals = [one for one in baseline_runs(config, sparsity) if not lost & {one.name, *_names(one.needs)}]
             if rivals:
                 run_these(prepared, rivals, pool, size, progress)
             run, soups = delivered_run(prepared, records, sparsity)
+            if not soups and config.delivery.soup != "none":
+                progress.say("there is no soup, as a run of a seed has failed; a seed's own ticket is delivered")
+            use_threads_of_a_run(staff, config.cluster)  # soups are timed in this process
             _deliver(prepared, run, soups, pool, progress)
         outcome, sentence, page = conclude_and_report(folder)
     return Found(sentence, outcome, page, folder / SUPER_TICKET)
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    return [run.name for run in runs]
 
 
 def _deliver(
