@@ -125,9 +125,9 @@ def test_what_stays_the_same_lands_with_what_changed(tmp_path: Path) -> None:
     assert back["runs/a/record.json"][0] == 2
 
 
-def test_every_kind_of_run_travels(swept: Path) -> None:
+def test_every_kind_of_run_travels(copied: Callable[[], Path]) -> None:
     """Of a truncated encoder the tuned models' records go along, as of a ticket."""
-    sweep = Workspace.open(swept)
+    sweep = Workspace.open(copied())
     tickets = [run for run in plan(sweep.config) if isinstance(run, TicketRun)]
     own = parcels.own_of(TruncatedRun(tickets[0]), sweep.folder)
     assert f"runs/{tickets[0].tune.name}/record.json" in own
