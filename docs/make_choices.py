@@ -51,7 +51,7 @@ class Row(NamedTuple):
     @property
     def cells(self) -> str:
         """The row of the table; scores x 100."""
-        gap = "" if self.gap is None else f"{signed(self.gap.value)} {_range(self.gap)}"
+        gap = "" if self.gap is None else f"{signed(self.gap.value)} {interval_of(self.gap)}"
         score = spread(summary(self.records))
         return f"| `{self.choice}` | {100 * self.weights:.1f} % | {score} | {gap} | {len(self.records)} |"
 
@@ -64,12 +64,12 @@ def main() -> None:
 
 def page(folder: Path) -> str:
     """The page that these sweeps make; exits when the base is not finished."""
-    missing = [name for name in CHOICES if not _finished(folder / name)]
+    missing = [name for name in CHOICES if not finished(folder / name)]
     if BASE in missing:
         sys.exit(f"{folder / BASE} is no finished sweep, and all others are compared with it: run runs/choices.sh")
     sweeps = {name: Workspace.open(folder / name) for name in CHOICES if name not in missing}
     records = {name: load_all(sweep.folder) for name, sweep in sweeps.items()}
-    levels = {level: _rows(level, sweeps[BASE], records) for level in of_kind(records[BASE], "winning")}
+    levels = {level: rows(level, sweeps[BASE], records) for level in of_kind(records[BASE], "winning")}
     return "\n\n".join(
         [
             "# Choices compared",
@@ -83,23 +83,25 @@ def page(folder: Path) -> str:
     )
 
 
-def _finished(sweep: Path) -> bool:
+def finished(sweep: Path) -> bool:
+    """Whether a folder holds a sweep of which nothing is missing."""
     path = sweep / OUTCOME_FILE
     return (sweep / CONFIG_FILE).is_file() and path.is_file() and not storage.read_json(path)["missing"]
 
 
-def _rows(level: float, base: Workspace, records: dict[str, list[Record]]) -> list[Row]:
+def rows(level: float, base: Workspace, records: dict[str, list[Record]]) -> list[Row]:
     """Every choice at the level of its own whose weights are nearest to those of the base's level."""
     ours = of_kind(records[BASE], "winning")[level]
-    rows = []
+    made = []
     for name, found in records.items():
-        theirs = min(of_kind(found, "winning").values(), key=lambda group: abs(_weights(group) - _weights(ours)))
+        theirs = min(of_kind(found, "winning").values(), key=lambda group: abs(weights_of(group) - weights_of(ours)))
         gap = None if name == BASE else difference(base.task, theirs, ours)
-        rows.append(Row(name, _weights(theirs), theirs, gap))
-    return rows
+        made.append(Row(name, weights_of(theirs), theirs, gap))
+    return made
 
 
-def _weights(group: list[Record]) -> float:
+def weights_of(group: list[Record]) -> float:
+    """The mean share of encoder weights that the records of a level keep."""
     return sum(record.size.weights_encoder for record in group) / len(group)
 
 
@@ -182,10 +184,11 @@ def _few(rows: list[Row]) -> str:
 
 
 def _names(rows: list[Row]) -> str:
-    return ", ".join(f"`{row.choice}` ({signed(row.gap.value)} {_range(row.gap)})" for row in rows if row.gap)
+    return ", ".join(f"`{row.choice}` ({signed(row.gap.value)} {interval_of(row.gap)})" for row in rows if row.gap)
 
 
-def _range(gap: Interval) -> str:
+def interval_of(gap: Interval) -> str:
+    """The interval alone, x 100."""
     return f"[{signed(gap.low)}, {signed(gap.high)}]"
 
 

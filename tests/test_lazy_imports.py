@@ -35,6 +35,7 @@ TORCH = (
     "supertickets.experiments.sharing_reading",
     "supertickets.experiments.sources",
     "supertickets.experiments.staff",
+    "supertickets.experiments.soups",
     "supertickets.experiments.sweeps",
     "supertickets.experiments.transfers",
     "supertickets.experiments.workspace",

@@ -127,14 +127,14 @@ selection: {min_share: 0.5}
     [
         (
             "sparsites=1",
-            "known here: data, encoder, units, training, scoring, tickets, selection, strategy, race, cluster, seeds, "
-            "budget",
+            "known here: data, encoder, units, training, scoring, tickets, selection, strategy, race, cluster, "
+            "delivery, baselines, seeds, budget, recipe",
         ),
         ("tickets.level=[0.1]", "did you mean tickets.levels?"),
         ("epochs=2", "did you mean training.epochs?"),
         ("data.max_length=2", "did you mean encoder.max_length?"),
         ("trainings.epochs=2", "did you mean training?"),
-        ("scoring.zzz=2", "known here: scoring.scorer, scoring.rounds, scoring.examples"),
+        ("scoring.zzz=2", "known here: scoring.scorer, scoring.rounds, scoring.examples, scoring.resamples"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest_one(override: str, end: str) -> None:
@@ -218,12 +218,50 @@ def test_control_levels_that_nobody_set_follow_the_levels() -> None:
             ["tickets.ranking=joint", "scoring.rounds=2"],
             "tickets.ranking: joint ranks by scores per weight, but scoring.rounds 2 gives an order; rank apart",
         ),
+        (
+            ["scoring.resamples=20", "scoring.scorer=magnitude"],
+            "scoring.resamples: needs scoring.scorer as_described or taylor, a mean over examples, not magnitude",
+        ),
+        (["scoring.resamples=20", "scoring.rounds=2"], "scoring.resamples: needs scoring.rounds 1, not 2"),
+        (
+            ["tickets.importance=consensus", "selection.split=per_seed"],
+            "selection.split: must be common with tickets.importance consensus",
+        ),
+        (
+            ["delivery.soup=greedy", "tickets.importance=seed"],
+            "tickets.importance: must be consensus with delivery.soup greedy",
+        ),
+        (["delivery.soup=greedy", "encoder.head=per_seed"], "encoder.head: must be common with delivery.soup greedy"),
+        (
+            ["delivery.soup=uniform", "seeds=[4]"],
+            "delivery.soup: needs two seeds at least, whose weights are averaged",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other(overrides: list[str], fault: str) -> None:
     """What no single setting can know is checked too, and placed at the setting to change."""
     culprit = next(override for override in overrides if override.startswith(fault.split(":")[0]))
     assert faults(None, overrides) == [f"--set {culprit}: {fault}"]
+
+
+def test_a_recipe_is_a_bundle_of_settings() -> None:
+    """It sets what nobody set by hand, goes with any budget, and brings what a soup needs."""
+    best = settings.load(overrides=["recipe=best", "budget=smoke"])
+    assert (best.scoring.scorer, best.tickets.importance, best.delivery.soup) == ("taylor", "consensus", "uniform")
+    assert (best.selection.split, best.encoder.head, best.training.epochs) == ("common", "common", 1.0)
+    own = settings.load(overrides=["recipe=best", "scoring.scorer=magnitude", "delivery.soup=none"])
+    assert (own.scoring.scorer, own.delivery.soup, own.tickets.importance) == ("magnitude", "none", "consensus")
+    assert settings.load(overrides=["recipe=paper"]) == settings.load()
+
+
+def test_what_joins_seeds_brings_what_it_needs() -> None:
+    """A consensus has a selection split common to all seeds; a soup one mask, one head and that split."""
+    consensus = settings.load(overrides=["tickets.importance=consensus"])
+    assert (consensus.selection.split, consensus.encoder.head) == ("common", "per_seed")
+    soup = settings.load(overrides=["delivery.soup=uniform"])
+    assert (soup.tickets.importance, soup.selection.split, soup.encoder.head) == ("consensus", "common", "common")
+    alone = settings.load()
+    assert (alone.tickets.importance, alone.selection.split, alone.encoder.head) == ("seed", "per_seed", "per_seed")
 
 
 def test_the_known_tasks_are_those_of_the_data() -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-type_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+from supertickets.endings import BaselinesConfig, DeliveryConfig, Dropout, Epochs, LearningRate, type_config
 
 Budget = Literal["smoke", "laptop", "paper"]
+RecipeName = Literal["paper", "best"]
 Kind = Literal["winning", "random", "losing"]
+Scored = Literal["seed", "consensus"]
+AcrossSeeds = Literal["per_seed", "common"]
 ScorerName = Literal["as_described", "as_released", "taylor", "divergence", "magnitude", "random"]
 Ranking = Literal["apart", "joint"]
 FfnUnit = Literal["sublayer", "neuron"]
@@ -95,6 +98,8 @@ class EncoderConfig:
     """A local folder, a hub id, or an alias: minilm, mpnet."""
     max_length: Annotated[int, Field(ge=8, le=8192)] = 128
     """Longest input in tokens; longer texts are cut."""
+    head: AcrossSeeds = "per_seed"
+    """The fresh task head: per_seed (each seed draws its own) or common (one for all seeds, as soups need it)."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -111,13 +116,13 @@ class UnitsConfig:
 class TrainingConfig:
     """How the full model and every ticket are fine-tuned."""
 
-    epochs: Annotated[float, Field(gt=0, le=1000)] = 3.0
+    epochs: Epochs = 3.0
     """Passes over the training examples."""
     batch_size: Positive = 32
     """Examples in one optimiser step, before gradient accumulation."""
     gradient_accumulation: Positive = 1
     """Batches whose gradients are added up before one optimiser step."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
+    learning_rate: LearningRate = 5e-5
     """Peak learning rate; it rises linearly over the warmup and then falls linearly to zero."""
     optimiser: Optimiser = "adamw"
     """adamw, or adamax (the published recipe)."""
@@ -127,8 +132,10 @@ class TrainingConfig:
     """Share of the steps over which the learning rate rises."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are scaled down to this norm."""
-    head_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    head_dropout: Dropout = 0.1
     """Dropout before the task head."""
+    encoder_dropout: Dropout | None = None
+    """Dropout inside the encoder; empty leaves that of its checkpoint."""
     precision: Precision = "auto"
     """fp32, bf16 (autocast), or auto: bf16 where the processor has it."""
     teacher: Teacher = "none"
@@ -151,6 +158,8 @@ class ScoringConfig:
     """1 scores once, as published; more drop units in that many rounds and score what is left again after each."""
     examples: Positive | None = None
     """Score on at most this many training examples; empty means all."""
+    resamples: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Bootstrap resamples of these examples to score on as well, at no further pass over them."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -169,6 +178,8 @@ class TicketsConfig:
     """Heads and FFN units ranked apart (as published), or joint: all units by importance per weight."""
     target: Annotated[str, AfterValidator(_target)] | None = None
     """A budget that sets the one level: params=0.8, flops=0.7 or latency=0.7, as a share of the full model's."""
+    importance: Scored = "seed"
+    """Whose importance draws a ticket: its own seed's, or the consensus of all seeds (one mask for all of them)."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -181,6 +192,8 @@ class SelectionConfig:
     """Smallest share of the training examples that one seed holds out."""
     max_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Largest share of the training examples that one seed holds out."""
+    split: AcrossSeeds = "per_seed"
+    """per_seed: each seed holds out its own examples; common: all the same, as whatever joins seeds needs it."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -243,10 +256,16 @@ class Config:
     """When a race stops a level."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     """What a run takes of a Ray node."""
+    delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
+    """What is delivered."""
+    baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
+    """What it is compared with."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
     """One full repetition per seed: task head, batch order, dropout, selection split."""
     budget: Budget = "laptop"
     """One dial for levels, seeds, epochs and training size; anything set by hand wins over it."""
+    recipe: RecipeName = "paper"
+    """How tickets are found: paper, as published, or best, what docs/better.md supports; set by hand wins over it."""
 
 
 @dataclass(frozen=True, config=type_config)
@@ -296,5 +315,15 @@ BUDGETS: dict[Budget, dict[str, Any]] = {
             "levels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
             "control_levels": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
         },
+    },
+}
+
+# Provisional until results/better says otherwise: what docs/choices.md supports, and one ticket and model a task.
+RECIPES: dict[RecipeName, dict[str, Any]] = {
+    "paper": {},
+    "best": {
+        "scoring": {"scorer": "taylor"},
+        "tickets": {"importance": "consensus"},
+        "delivery": {"soup": "uniform"},
     },
 }

@@ -19,6 +19,11 @@ _LEVELS: Loc = ("tickets", "levels")
 _CONTROL: Loc = ("tickets", "control_levels")
 _TARGET: Loc = ("tickets", "target")
 _RANKING: Loc = ("tickets", "ranking")
+IMPORTANCE: Loc = ("tickets", "importance")
+SOUP: Loc = ("delivery", "soup")
+SPLIT: Loc = ("selection", "split")
+HEAD: Loc = ("encoder", "head")
+RESAMPLABLE = ("as_described", "taylor")  # as learning.scoring has them, which loads torch
 _TASK, _FOLDER, _TRAIN, _TEST = _DATA = tuple(("data", name) for name in ("task", "folder", "train", "test"))
 
 
@@ -33,7 +38,7 @@ def conflicts(config: Config) -> Iterator[Conflict]:
         yield from _transfer(config)
     lists: tuple[Loc, ...] = (("arms",),) if isinstance(config, ShareConfig | TransferConfig) else ()
     lists += (("shares",),) if isinstance(config, TransferConfig) else ()
-    for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("seeds",), *lists):
+    for loc in (_LEVELS, _CONTROL, ("tickets", "kinds"), ("baselines", "arms"), ("seeds",), *lists):
         values = get(config, loc)
         twice = [value for index, value in enumerate(values) if value in values[:index]]
         if twice:
@@ -43,10 +48,41 @@ def conflicts(config: Config) -> Iterator[Conflict]:
     if config.tickets.ranking == "joint" and rounds > 1:
         what = f"joint ranks by scores per weight, but scoring.rounds {rounds} gives an order; rank apart"
         yield Fault(_RANKING, what), (_RANKING, ("scoring", "rounds"))
+    yield from _resamples(config)
+    yield from _joined(config)
     low, high = config.selection.min_share, config.selection.max_share
     if low > high:
         locs = (("selection", "min_share"), ("selection", "max_share"))
         yield Fault(locs[0], f"must be selection.max_share ({high}) or less, not {low}"), locs
+
+
+def _resamples(config: Config) -> Iterator[Conflict]:
+    """Only scores that are a mean over examples, taken once, can be had on resamples of them."""
+    loc, scoring = ("scoring", "resamples"), config.scoring
+    if scoring.resamples and scoring.scorer not in RESAMPLABLE:
+        what = f"needs scoring.scorer {' or '.join(RESAMPLABLE)}, a mean over examples, not {scoring.scorer}"
+        yield Fault(loc, what), (loc, ("scoring", "scorer"))
+    elif scoring.resamples and scoring.rounds > 1:
+        yield Fault(loc, f"needs scoring.rounds 1, not {scoring.rounds}"), (loc, ("scoring", "rounds"))
+
+
+def _joined(config: Config) -> Iterator[Conflict]:
+    """What joins seeds may have seen no seed's selection examples, and needs one mask and one head start."""
+    soup, seeds = config.delivery.soup, len(config.seeds)
+    for loc, needed, joins in (
+        (SPLIT, "common", [*_needing(config, IMPORTANCE, "consensus"), *_needing(config, SOUP, "uniform", "greedy")]),
+        (HEAD, "common", _needing(config, SOUP, "uniform", "greedy")),
+        (IMPORTANCE, "consensus", _needing(config, SOUP, "uniform", "greedy")),
+    ):
+        if joins and get(config, loc) != needed:
+            because, value = joins[0], get(config, joins[0])
+            yield Fault(loc, f"must be {needed} with {'.'.join(map(str, because))} {value}"), (loc, because)
+    if soup != "none" and seeds < 2:
+        yield Fault(SOUP, "needs two seeds at least, whose weights are averaged"), (SOUP, ("seeds",))
+
+
+def _needing(config: Config, loc: Loc, *values: str) -> list[Loc]:
+    return [loc] if get(config, loc) in values else []
 
 
 def task_config(config: ShareConfig, name: str) -> Config:
@@ -97,6 +133,13 @@ def _transfer(config: TransferConfig) -> Iterator[Conflict]:
         yield Fault(here, "must be none here: models learn from the new task's labels"), (here,)
     if config.tickets.target is not None:
         yield Fault(_TARGET, "is for one task's sweep; give tickets.levels here"), (_TARGET,)
+    if config.tickets.importance != "seed":
+        yield Fault(IMPORTANCE, "must be seed here: each seed draws its own share of the examples"), (IMPORTANCE,)
+    if config.delivery.soup != "none":
+        yield Fault(SOUP, "must be none here: a transfer keeps no models"), (SOUP,)
+    if config.baselines.arms:
+        here = ("baselines", "arms")
+        yield Fault(here, "are for one task's sweep; a transfer has arms of its own"), (here,)
 
 
 def _as_name(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from supertickets.config import BUDGETS, Config, SharedTaskConfig
+from supertickets.config import BUDGETS, RECIPES, Config, SharedTaskConfig
 from supertickets.yaml_places import Loc
 
 C = TypeVar("C", bound=Config)
@@ -58,8 +58,8 @@ def dotted(loc: Sequence[str | int]) -> str:
 
 
 def is_dialled(loc: Sequence[str]) -> bool:
-    """Whether any budget sets this setting."""
-    trees: list[Any] = list(BUDGETS.values())
+    """Whether any budget or recipe sets this setting."""
+    trees: list[Any] = [*BUDGETS.values(), *RECIPES.values()]
     for step in loc:
         trees = [tree[step] for tree in trees if isinstance(tree, Mapping) and step in tree]
     return bool(trees)

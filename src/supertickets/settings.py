@@ -1,19 +1,19 @@
 """From a file, flags and `--set` overrides to one checked Config, and back to text.
 
-Order, the later wins: defaults < budget < `base` < file < `flags` < `--set`; a budget that somebody
+Order, the later wins: defaults < budget < `base` < recipe < file < `flags` < `--set`; a budget that somebody
 asked for goes over `base`, since base only replaces defaults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from supertickets import yaml_places
-from supertickets.config import BUDGETS, Config, ShareConfig, TransferConfig
-from supertickets.conflicts import conflicts
+from supertickets.config import BUDGETS, RECIPES, Config, ShareConfig, TransferConfig
+from supertickets.conflicts import HEAD, IMPORTANCE, SOUP, SPLIT, conflicts
 from supertickets.errors import UserError
 from supertickets.schema import C, Fault, dotted, fields, get, is_dialled, sections, validate
 from supertickets.yaml_places import Loc, Placed
@@ -54,8 +54,8 @@ def load(
 
     `overrides` read `training.epochs=5`, the value in YAML. `base` (below the file) and `flags` (above
     it) are nested mappings like the file's; None in them means not given. Control levels that nobody
-    set by hand follow the levels; a target leaves no levels but those set by hand. Raises one UserError
-    with a line for each fault.
+    set by hand follow the levels; a target leaves no levels but those set by hand; what a consensus or a
+    soup needs of the seeds is set with it. Raises one UserError with a line for each fault.
     """
     layers = [Layer(_given(base or {}))]
     layers += [_read_file(Path(file), Config)] if file is not None else []
@@ -87,6 +87,7 @@ def _checked(layers: Sequence[Layer], kind: type[C]) -> C:
         config = replace(config, tickets=replace(config.tickets, levels=()))
     if "control_levels" not in by_hand:
         config = _follow_levels(config)
+    config = _join_seeds(config, lambda loc: any(one.sets(loc) for one in layers[1:]))
     whole = {fault.setting[:1] for fault in faults if len(fault.setting) == 1 or fault.setting[:1] == ("tasks",)}
     broken = {fault.setting for fault in faults} | whole
     faults += [fault for fault, locs in conflicts(config) if not broken & {*locs, *(loc[:1] for loc in locs)}]
@@ -115,7 +116,7 @@ def commented(config: Config) -> str:
 
     What the budget sets is commented out, so that turning the budget's dial does something.
     """
-    preset = load(overrides=[f"budget={config.budget}"])
+    preset = load(overrides=[f"budget={config.budget}", f"recipe={config.recipe}"])
     lines: list[str] = []
     for loc, value, about in fields(config):
         indent, gap = "  " * (len(loc) - 1), [""] if len(loc) == 1 else []
@@ -163,11 +164,12 @@ def _read_override(text: str) -> Layer:
 
 
 def _stack(base: Mapping[str, Any], by_hand: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings, with the budget's values where they belong."""
+    """All settings, with the budget's and the recipe's values where they belong."""
     asked = "budget" in by_hand
     name = str(by_hand["budget"] if asked else base.get("budget", Config().budget))
     preset: Mapping[str, Any] = {str(key): value for key, value in BUDGETS.items()}.get(name, {})
-    return _merge([base, preset, by_hand] if asked else [preset, base, by_hand])
+    recipe = RECIPES.get(str(by_hand.get("recipe", Config().recipe)), {})  # type: ignore[call-overload]
+    return _merge([*([base, preset] if asked else [preset, base]), recipe, by_hand])
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,6 +194,19 @@ def _follow_levels(config: C) -> C:
     tickets = config.tickets
     control = tuple(level for level in tickets.control_levels if level in tickets.levels) or tickets.levels
     return replace(config, tickets=replace(tickets, control_levels=control))
+
+
+def _join_seeds(config: C, by_hand: Callable[[Loc], bool]) -> C:
+    """What a consensus or a soup needs of the seeds, for each setting of it that nobody set by hand."""
+    for needing, loc, value in (
+        (get(config, SOUP) != "none", IMPORTANCE, "consensus"),
+        (get(config, SOUP) != "none", HEAD, "common"),
+        (get(config, SOUP) != "none" or get(config, IMPORTANCE) == "consensus", SPLIT, "common"),
+    ):
+        if needing and not by_hand(loc):
+            section = replace(get(config, loc[:1]), **{str(loc[1]): value})
+            config = replace(config, **{str(loc[0]): section})
+    return config
 
 
 def _repeated(layer: Layer) -> list[Fault]:

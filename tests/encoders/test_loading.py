@@ -312,3 +312,15 @@ def test_a_tickets_classes_are_its_own(tmp_path: Path) -> None:
     for asked in wrong:
         with pytest.raises(UserError, match=r"trained head has 3 classes \(bad, so so, good\), not those asked for"):
             load(folder, **asked)
+
+
+def test_dropout_inside_the_encoder(tiny_bert_folder: Path) -> None:
+    """It is set where the encoder drops hidden states and attention, and nowhere else; without it nothing changes."""
+    raised, _ = load(tiny_bert_folder, encoder_dropout=0.35, head_dropout=0.05)
+    stock, _ = load(tiny_bert_folder)
+    inside = {module.p for module in raised.base_model.modules() if isinstance(module, torch.nn.Dropout)}
+    assert inside == {0.35} and raised.dropout.p == 0.05
+    assert raised.config.attention_probs_dropout_prob == 0.35
+    assert {module.p for module in stock.base_model.modules() if isinstance(module, torch.nn.Dropout)} == {0.1}
+    same = zip(raised.state_dict().values(), stock.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in same)

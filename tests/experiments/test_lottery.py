@@ -12,10 +12,10 @@ import pytest
 
 from supertickets import seeding
 from supertickets.config import Config
-from supertickets.encoders.families import structures_of
+from supertickets.encoders.families import layers_of, structures_of
 from supertickets.experiments import bench, lottery
 from supertickets.experiments.records import Record
-from supertickets.experiments.runs import TicketRun, TuneRun
+from supertickets.experiments.runs import TicketRun, TruncatedRun, TuneRun
 from supertickets.experiments.workspace import Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.training import Trained
@@ -70,6 +70,22 @@ def test_a_ticket_trained_again_is_the_same(found: Records, swept: Workspace, co
     encoder = sum(weight.numel() for weight in result.model.base_model.parameters())
     full = structures_of(swept.rewind_point(1).model()).total_weights
     assert encoder / full == pytest.approx(result.record.size.weights_all, abs=1e-12)
+
+
+def test_a_second_seed_is_another_training_of_the_same_ticket(found: Records, swept: Workspace, config: Config) -> None:
+    """Mask and head start are those of the ticket's run; batches and dropout, and so the predictions, are not."""
+    run = TicketRun(TuneRun(config, 0), "winning", 0.5, second=True)
+    ours, first = lottery.retrain(run, swept).record, found["winning", 0.5, 0]
+    assert np.array_equal(ours.arrays["heads"], first.arrays["heads"]) and ours.name != first.name
+    assert not np.array_equal(ours.arrays["report_predictions"], first.arrays["report_predictions"])
+
+
+def test_a_truncated_model_is_no_smaller_than_the_ticket(found: Records, swept: Workspace, config: Config) -> None:
+    """Whole layers from the first on, physically; of the two here, one holds as much as half of the units."""
+    result = lottery.truncated(TruncatedRun(TicketRun(TuneRun(config, 0), "winning", 0.5)), swept)
+    assert result.record.kind == "truncated" and result.record.size.heads == (4, 0)
+    assert result.record.size.weights_all >= found["winning", 0.5, 0].size.weights_all
+    assert len(layers_of(result.model)) == 1 and result.ticket is None
 
 
 def test_masks_are_drawn_from_the_recorded_importance(found: Records, swept: Workspace) -> None:

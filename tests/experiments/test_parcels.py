@@ -17,7 +17,7 @@ from supertickets.experiments.delivery import deliver
 from supertickets.experiments.plans import plan
 from supertickets.experiments.ray_nodes import Answer, Order, drop, perform
 from supertickets.experiments.records import Record
-from supertickets.experiments.runs import TicketRun
+from supertickets.experiments.runs import TicketRun, TruncatedRun
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.ticket import Ticket
 from tiny_sweeps import assert_same
@@ -113,3 +113,22 @@ def test_a_node_s_copy_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     drop("token")
     drop("token")
     assert not place.exists()
+
+
+def test_what_stays_the_same_lands_with_what_changed(tmp_path: Path) -> None:
+    """A run that writes one of its files again brings all of them; another run's folder stays out of it."""
+    one, other = np.array([1], np.uint8), np.array([2], np.uint8)
+    before = {"runs/a/arrays.safetensors": one, "runs/a/record.json": one, "runs/b/record.json": one, "data.json": one}
+    parcels.unpack(before | {"runs/a/record.json": other, "runs/a/logs/events": one}, tmp_path)
+    back = parcels.written(tmp_path, before)
+    assert sorted(back) == ["runs/a/arrays.safetensors", "runs/a/logs/events", "runs/a/record.json"]
+    assert back["runs/a/record.json"][0] == 2
+
+
+def test_every_kind_of_run_travels(copied: Callable[[], Path]) -> None:
+    """Of a truncated encoder the tuned models' records go along, as of a ticket."""
+    sweep = Workspace.open(copied())
+    tickets = [run for run in plan(sweep.config) if isinstance(run, TicketRun)]
+    own = parcels.own_of(TruncatedRun(tickets[0]), sweep.folder)
+    assert f"runs/{tickets[0].tune.name}/record.json" in own
+    assert isinstance(TruncatedRun(tickets[0]), parcels.AnyRun)

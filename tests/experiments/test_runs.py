@@ -21,6 +21,7 @@ CHANGED: dict[str, Any] = {
     "data.train_examples": 77,
     "data.report_examples": 77,
     "encoder.max_length": 64,
+    "encoder.head": "common",
     "units.ffn": "neuron",
     "units.multiple": 1,
     "training.epochs": 2.0,
@@ -32,6 +33,7 @@ CHANGED: dict[str, Any] = {
     "training.warmup": 0.2,
     "training.max_grad_norm": 2.0,
     "training.head_dropout": 0.2,
+    "training.encoder_dropout": 0.2,
     "training.precision": "fp32",
     "training.teacher": "full",
     "training.teacher_weight": 0.9,
@@ -39,11 +41,14 @@ CHANGED: dict[str, Any] = {
     "scoring.scorer": "taylor",
     "scoring.examples": 10,
     "scoring.rounds": 3,
+    "scoring.resamples": 20,
+    "tickets.importance": "consensus",
     "tickets.min_heads": 0,
     "tickets.ranking": "joint",
     "selection.pooled_examples": 500,
     "selection.min_share": 0.05,
     "selection.max_share": 0.3,
+    "selection.split": "common",
 }
 
 
@@ -117,6 +122,15 @@ def test_the_number_of_seeds_renames_runs() -> None:
     """It sets how many examples a seed holds out to choose by, so it shapes every result."""
     assert identity(changed("seeds", (0, 1))) != identity(Config())
     assert settings_of(changed("seeds", (0, 1)))["selection.seeds"] == 2
+
+
+def test_a_consensus_is_that_of_its_seeds() -> None:
+    """Where all seeds draw every ticket, other seeds are other runs; and a ticket needs all of their tuned models."""
+    config = changed("tickets.importance", "consensus")
+    assert identity(replace(config, seeds=(0, 1, 3))) != identity(config)
+    ticket = TicketRun(TuneRun(config, 2), "winning", 0.3)
+    assert ticket.needs == tuple(TuneRun(config, seed) for seed in (0, 1, 2))
+    assert TicketRun(TuneRun(Config(), 2), "winning", 0.3).needs == (TuneRun(Config(), 2),)
 
 
 def test_the_names_of_runs() -> None:

@@ -17,12 +17,14 @@ from transformers import (
 )
 
 from small_models import CONFIGS, batch, build
+from supertickets import seeding
 from supertickets.config import FfnUnit, Kind, ScorerName
+from supertickets.conflicts import RESAMPLABLE
 from supertickets.encoders.families import structures_of, weight_count
 from supertickets.encoders.gating import Gating, gate, open_gates
 from supertickets.encoders.pruning import mask_of, prune
 from supertickets.errors import UserError
-from supertickets.learning.scoring import SCORERS, Batch, score
+from supertickets.learning.scoring import PER_EXAMPLE, SCORERS, Batch, score, score_resampled
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask, draw
 from supertickets.tickets.structures import Structures
@@ -152,6 +154,21 @@ def test_taylor_is_the_mean_square() -> None:
     np.testing.assert_allclose(score(model, [one], scorer="taylor").heads, score(model, [one]).heads ** 2, rtol=1e-5)
 
 
+@pytest.mark.parametrize("scorer", PER_EXAMPLE)
+def test_a_resample_is_the_score_of_repeated_examples(scorer: ScorerName) -> None:
+    """Each resample scores as a batch does in which every example stands as often as it was drawn."""
+    model, inputs = build("bert"), batch()
+    rng = seeding.generator(3, "resamples of the scored examples")
+    found, resampled = score_resampled(model, pieces(inputs, [4, 2]), scorer=scorer, seed=3, resamples=5)
+    assert_same(found, tuple(getattr(score(model, [inputs], scorer=scorer), name) for name in ("heads", "ffn")))
+    counts = np.concatenate([rng.poisson(1.0, (5, size)) for size in (4, 2)], axis=1)
+    assert len(resampled) == 5 and len({tuple(row) for row in counts.tolist()}) == 5
+    for one, times in zip(resampled, counts, strict=True):
+        repeated = {name: value.repeat_interleave(torch.tensor(times), 0) for name, value in inputs.items()}
+        expected = score(model, [repeated], scorer=scorer)
+        assert_same(one, (expected.heads, expected.ffn))
+
+
 def test_random_scores_depend_on_the_seed_alone() -> None:
     """The control scorer is reproducible, and another seed is another ranking."""
     model = build("bert")
@@ -221,6 +238,11 @@ def test_dropout_is_off_while_scoring() -> None:
 def test_table_holds_every_scorer_of_the_config() -> None:
     """The config's names and the table's keys are the same."""
     assert set(SCORERS) == set(get_args(ScorerName))
+
+
+def test_the_settings_know_what_can_be_resampled() -> None:
+    """The scorers that the settings let resample are those of the table."""
+    assert set(RESAMPLABLE) == set(PER_EXAMPLE)
 
 
 def test_a_function_of_the_users_own_scores() -> None:

@@ -100,7 +100,7 @@ def test_figures_draw_and_nothing_fails(tmp_path: Path, findings: Findings, widt
     """On a desk and on a phone every figure has marks, the page is no wider than the window, and no error is logged."""
     seen = opened(render(findings), tmp_path, width)
     assert seen["faults"] == []
-    assert set(seen["drawn"]) == {"curve", "units", "agreement"}
+    assert set(seen["drawn"]) == {"curve", "units", "bias", "agreement"}
     assert all(marks >= 2 for marks in seen["drawn"].values()), seen["drawn"]
     assert seen["window"] == width
     assert seen["width"] <= width
@@ -185,7 +185,7 @@ def test_texts_of_users_are_only_shown(tmp_path: Path, config: Config, task: Tas
     seen = opened(render(gather(config, task, data, synthetic_records(config, task), resamples=20)), tmp_path)
     assert seen["ran"] == NOTHING_RAN and seen["faults"] == []
     assert seen["text"].count(EVIL) >= 4 and "49" not in seen["text"].split(EVIL)[1][:3]
-    assert set(seen["drawn"]) == {"curve", "units", "agreement"}
+    assert set(seen["drawn"]) == {"curve", "units", "bias", "agreement"}
 
 
 def test_names_of_tasks_are_only_shown(tmp_path: Path) -> None:

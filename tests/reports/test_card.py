@@ -110,3 +110,13 @@ def test_card_of_other_kinds() -> None:
     full = model_card(replace(FACTS, weights=(20_000_000, 20_000_000)), None, onnx=False)
     assert "# A tuned bert encoder" in full and "tags: [supertickets]" in full and "not masked but gone" not in full
     assert "trust_remote_code" not in full and "modeling_supertickets" not in full
+
+
+def test_a_soup_is_called_one(task: Task) -> None:
+    """The card of a soup names its recipe and its seeds in place of one seed."""
+    delivered = DELIVERED | {"seed": 0, "report": 0.8, "soup": {"run": "x", "recipe": "greedy", "seeds": [0, 2]}}
+    outcome = {"sparsity": 0.5, "sentence": "It wins."}
+    card = model_card(FACTS, Sweep(task, [], outcome, delivered), onnx=False)
+    assert (
+        "The model in this folder is the greedy soup of seeds 0, 2 (the mean of their weights); it scores 80.0" in card
+    )

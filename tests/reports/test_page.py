@@ -121,9 +121,14 @@ def test_each_figure_is_in_the_page_once(findings: Findings) -> None:
     """Three figures, each with its data and a description for those who cannot see it."""
     tags = Tags(render(findings)).tags
     plots = [attrs for _, attrs in tags if attrs.get("class") == "plot"]
-    assert [attrs["id"] for attrs in plots] == ["curve", "units", "agreement"]
+    assert [attrs["id"] for attrs in plots] == ["curve", "units", "bias", "agreement"]
     assert all(attrs["aria-label"] for attrs in plots)
-    assert [attrs["data-figure"] for tag, attrs in tags if "data-figure" in attrs] == ["curve", "units", "agreement"]
+    assert [attrs["data-figure"] for tag, attrs in tags if "data-figure" in attrs] == [
+        "curve",
+        "units",
+        "bias",
+        "agreement",
+    ]
 
 
 def test_the_protocol_row_stands_under_the_super_ticket(findings: Findings) -> None:

@@ -39,7 +39,7 @@ def test_a_finished_sweep(config: Config, task: Task, synthetic_records: Build, 
     )
     outcome, text, page = conclude_and_report(folder)
     assert page == folder / "report.html"
-    assert sorted(path.name for path in (folder / "figures").iterdir()) == ["agreement.svg", "curve.svg"]
+    assert sorted(path.name for path in (folder / "figures").iterdir()) == ["agreement.svg", "bias.svg", "curve.svg"]
     kept = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
     assert kept["sentence"] == text
     assert text.endswith("and runs 1.4 times as fast.") or "and runs 1.4 times as fast; " in text

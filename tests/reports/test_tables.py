@@ -9,6 +9,7 @@ import pytest
 
 from supertickets.config import Config
 from supertickets.data.tasks import Task
+from supertickets.experiments import stability
 from supertickets.experiments.outcome import of_kind
 from supertickets.experiments.records import Record
 from supertickets.experiments.statistics import difference
@@ -68,7 +69,7 @@ def test_chance_is_what_random_tickets_have_in_common(findings: Findings) -> Non
 def test_equal_overlaps_have_their_own_mean(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three pairs that all overlap by 1/11, whose sum over three is rounded below it: no bar of negative length."""
     assert np.mean([1 / 11] * 3) < 1 / 11
-    monkeypatch.setattr(tables, "overlaps", lambda _: (np.full(3, 1 / 11), np.full(3, 0.05)))
+    monkeypatch.setattr(stability, "overlaps", lambda _: (np.full(3, 1 / 11), np.full(3, 0.05)))
     table = tables.agreement(list(findings.records))
     assert (table["mean"] == 1 / 11).all() and (table["low"] == table["high"]).all()
 

@@ -122,3 +122,19 @@ def test_absent_units_are_marked() -> None:
         Importance.mean([marked, whole])
     with pytest.raises(UserError, match=r"present heads are float64 of shape \(2, 2\), expected booleans of \(2, 2\)"):
         Importance(STRUCTURES, scores, FFN, present=(scores, present[1]))
+
+
+def test_a_consensus_counts_seeds_alike() -> None:
+    """A seed whose scores are a thousand times larger counts no more than another: norms of layers are divided out."""
+    a = Importance(STRUCTURES, np.array([[3.0, 4.0], [1.0, 0.0]]), np.array([[1.0], [0.0]]))
+    b = Importance(STRUCTURES, np.array([[8000.0, 6000.0], [0.0, 5000.0]]), np.array([[0.0], [2000.0]]))
+    mean = Importance.consensus([a, b])
+    assert np.allclose(mean.heads, [[0.7, 0.7], [0.5, 0.5]]) and np.allclose(mean.ffn, [[0.5], [0.5]])
+
+
+def test_a_joint_consensus_keeps_what_layers_are_worth() -> None:
+    """For the joint ranking each seed is divided by one norm: ratios over layers and kinds of unit stay."""
+    a = Importance(STRUCTURES, np.array([[2.0, 4.0], [4.0, 0.0]]), np.array([[8.0], [0.0]]))  # of norm 10
+    b = Importance(STRUCTURES, np.zeros((2, 2)), np.array([[0.0], [5.0]]))
+    mean = Importance.consensus([a, b], joint=True)
+    assert np.allclose(mean.heads, [[0.1, 0.2], [0.2, 0.0]]) and np.allclose(mean.ffn, [[0.4], [0.5]])

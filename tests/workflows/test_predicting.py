@@ -283,6 +283,9 @@ class Lines:
         """Keep it."""
         self.planned = (total_cost, total_runs)
 
+    def revise(self, total_cost: float, total_runs: int) -> None:
+        """Not here."""
+
     def done(self, name: str, cost: float, line: str) -> None:
         """Keep it."""
         self.costs.append(cost)

@@ -219,10 +219,10 @@ def test_predict_needs_a_task_that_is_there(shared: Shared, config: Path, tmp_pa
         assert "none is named; choose one of rte, films" in refusal(folder, file, out=out)
         assert "there is no task cola here; choose one of rte, films" in refusal(folder, file, out=out, task="cola")
     copied = shutil.copytree(shared.model, tmp_path / "model")
-    body = storage.read_json(copied / layout.SHARED_FILE)
+    body = storage.read_sealed(copied / layout.SHARED_FILE)
     del body["tasks"]["films"]["reading"]
-    storage.write_json(copied / layout.SHARED_FILE, body)
-    assert "its format is None, expected" in refusal(copied, file, out=out, task="films")
+    storage.write_sealed(copied / layout.SHARED_FILE, body)
+    assert "it says nothing of how films reads texts" in refusal(copied, file, out=out, task="films")
     assert not out.exists()
 
 

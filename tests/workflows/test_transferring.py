@@ -231,6 +231,12 @@ def refused(folder: Path, *arguments: str, out: Path, **options: object) -> str:
     return str(fault.value)
 
 
+def test_transfer_stays_on_this_machine(source: Path, tmp_path: Path) -> None:
+    """Ray is refused in one sentence."""
+    with pytest.raises(UserError, match="this machine only"):
+        transfer(source, "snli", out=tmp_path / "out", workers="ray")
+
+
 def test_folders_that_no_finished_share_left(
     source: Path, new: Path, place: TransferFolder, tmp_path: Path, tiny_bert_folder: Path
 ) -> None:

@@ -18,6 +18,7 @@ from supertickets.learning.processes import rank
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 Budget = Literal["smoke", "laptop", "paper"]
+Recipe = Literal["paper", "best"]
 
 TaskName = Annotated[
     str | None,
@@ -120,6 +121,9 @@ def find(
         Budget | None,
         typer.Option(help="One dial for levels, seeds, epochs and training size; anything set by hand wins over it."),
     ] = None,
+    recipe: Annotated[
+        Recipe | None, typer.Option(help="How tickets are found: paper (as published) or best (docs/better.md).")
+    ] = None,
     workers: Workers = None,
     ray_address: RayAddress = None,
     config: AsConfig = None,
@@ -131,7 +135,8 @@ def find(
     with console.progress() as progress:
         found = finding.find(
             task, data=data, train=train, test=test, text=text, text_pair=text_pair, label=label, encoder=encoder,
-            target=target, out=out, budget=budget, workers=workers, ray_address=ray_address, config=config, set=set,
+            target=target, out=out, budget=budget, recipe=recipe, workers=workers,
+            ray_address=ray_address, config=config, set=set,
             progress=progress,
         )  # fmt: skip
     print(f"{found.sentence}\n{found.report}")

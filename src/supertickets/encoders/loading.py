@@ -27,6 +27,15 @@ from supertickets.encoders.shared import load_task, locate
 from supertickets.errors import UserError
 
 CLASSIFIER = "ForSequenceClassification"
+# What configs call the dropout of embeddings, hidden states and attention, in one family or another.
+DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "mlp_dropout",
+    "embedding_dropout",
+)
 
 
 def load(
@@ -36,6 +45,7 @@ def load(
     labels: Sequence[str] = (),
     seed: int = 0,
     head_dropout: float = 0.1,
+    encoder_dropout: float | None = None,
     task: str | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """An encoder with a sequence-classification head, and its tokenizer.
@@ -45,7 +55,8 @@ def load(
     its own or left out. A fresh head has two classes unless `classes` says otherwise: 1 means
     regression. `labels` names the classes in the model's config. The fresh head depends on `seed`
     alone, so every run of a seed starts from the same weights. `head_dropout` applies before the task
-    head. `task` names one task of what `share` left: its own pruned model comes back, with its trained
+    head, `encoder_dropout` (None: the checkpoint's own) to a full model's embeddings, hidden states and
+    attention. `task` names one task of what `share` left: its own pruned model comes back, with its trained
     head. Raises UserError when there is no such encoder or task, its family is unknown, an exported
     folder was changed, or a trained head has other classes.
     """
@@ -53,7 +64,7 @@ def load(
     if shared is not None or task is not None:
         model, tokenizer = load_task(shared or Path(name), task)
     else:
-        model, tokenizer = _of_one_task(resolve(str(name)), classes, labels, seed)
+        model, tokenizer = _of_one_task(resolve(str(name)), classes, labels, seed, encoder_dropout)
     check_vocabulary(model, tokenizer, str(name))
     for module in head_modules(model):
         if isinstance(module, nn.Dropout):
@@ -62,9 +73,12 @@ def load(
 
 
 def _of_one_task(
-    source: str, classes: int | None, labels: Sequence[str], seed: int
+    source: str, classes: int | None, labels: Sequence[str], seed: int, dropout: float | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     config = config_of(source)
+    for name in DROPOUTS if dropout is not None else ():
+        if hasattr(config, name):
+            setattr(config, name, dropout)
     pruned = getattr(config, PRUNED_KEY, None) is not None
     if not pruned:
         check_unchanged(source)  # the classes of pruned models do so by themselves

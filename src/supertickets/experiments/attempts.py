@@ -55,11 +55,11 @@ def _mark(how: Callable[[str], None], item: object) -> None:
         how(item.name)
 
 
-def insisting() -> Callable[[str, Exception], bool]:
+def insisting() -> Callable[[Any, Exception], bool]:
     """For `completed`: every item is tried again, and the last attempt's error raised."""
-    attempts = Counter[str]()
+    attempts = Counter[Any]()
 
-    def again(item: str, fault: Exception) -> bool:
+    def again(item: Any, fault: Exception) -> bool:
         attempts[item] += 1
         if attempts[item] == ATTEMPTS:
             raise fault

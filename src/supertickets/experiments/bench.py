@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from supertickets import provenance
+from supertickets import provenance, seeding
 from supertickets.config import Kind
 from supertickets.data import splits
 from supertickets.data.batching import EvaluationBatches, collator
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.experiments.curves import curve_arrays, watch_of
-from supertickets.experiments.records import Cost, Record, Size
-from supertickets.experiments.runs import Run, TaskRun, TicketRun, TransferRun, TuneRun, settings_of
+from supertickets.experiments.records import RESAMPLED, Cost, Record, Size
+from supertickets.experiments.runs import Run, SoupRun, TaskRun, TicketRun, TransferRun, TuneRun, settings_of
 from supertickets.experiments.workspace import Splits, Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.learning.metrics import score as score_predictions
 from supertickets.learning.processes import world
-from supertickets.learning.scoring import ORDERED, Batch
+from supertickets.learning.scoring import ORDERED, Batch, score, score_resampled
 from supertickets.learning.timing import device_name
 from supertickets.learning.training import train
 from supertickets.learning.watching import Watch
@@ -47,7 +48,7 @@ class Result:
 class Bench:
     """One run's workplace; it keeps the time of each stage and turns the end state into a Record."""
 
-    def __init__(self, run: Run | TaskRun | TransferRun, sweep: Workspace) -> None:
+    def __init__(self, run: Run | TaskRun | TransferRun | SoupRun, sweep: Workspace) -> None:
         self._run, self._sweep = run, sweep
         self._seconds: dict[str, float] = {}
         self._trained_examples = 0
@@ -67,7 +68,7 @@ class Bench:
     def rewind_point(self) -> RewindPoint:
         """The pretrained encoder with the seed's head, before any training."""
         with self.timed("loading"):
-            return self._sweep.rewind_point(self._run.seed)
+            return self._sweep.rewind_point(self._run.seed, self._run.config.training)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -80,10 +81,11 @@ class Bench:
         """Count examples that a training of several tasks has seen of this run's task."""
         self._trained_examples += examples
 
-    def train(self, model: PreTrainedModel, teacher_logits: np.ndarray | None = None) -> None:
+    def train(self, model: PreTrainedModel, teacher_logits: np.ndarray | None = None, *, second: bool = False) -> None:
         """Fine-tune `model` on the seed's training examples, and on the teacher's outputs for them if there are any.
 
-        A run of a race's first seed may be ended on the way, as hopeless; its record then says so.
+        `second`: with the batches and dropout of a second seed that goes with the seed. A run of a race's first
+        seed may be ended on the way, as hopeless; its record then says so.
         """
         if isinstance(self._run, TuneRun | TicketRun):
             self._watch = watch_of(self._run, self._sweep, self.splits.selection)
@@ -93,7 +95,7 @@ class Bench:
                 self.splits.train,
                 self._sweep.tokenizer,
                 self._run.config.training,
-                seed=self._run.seed,
+                seed=seeding.derive(self._run.seed, "second training") if second else self._run.seed,
                 log_folder=self._sweep.run_folder(self._run) / "logs",
                 teacher_logits=teacher_logits,
                 watch=self._watch,
@@ -115,12 +117,46 @@ class Bench:
         for _, batch in EvaluationBatches(examples, collate, SCORING_BATCH, by_length=by_length):
             yield batch
 
+    def score(self, model: PreTrainedModel) -> tuple[Importance, list[Importance]]:
+        """The tuned model's importance as the config has it scored, and that on resamples of the examples, if any."""
+        units, scoring, seed = self._run.config.units, self._run.config.scoring, self._run.seed
+        batches = self.scoring_batches()
+        with self.timed("scoring"):
+            if scoring.resamples:
+                name, times = scoring.scorer, scoring.resamples
+                return score_resampled(model, batches, scorer=name, seed=seed, resamples=times, ffn_units=units.ffn)
+            found = score(
+                model,
+                batches,
+                scorer=scoring.scorer,
+                seed=seed,
+                ffn_units=units.ffn,
+                rounds=scoring.rounds,
+                multiple=units.multiple,
+            )
+            return found, []
+
+    def importance_for(self, run: TicketRun) -> Importance:
+        """What the ticket is drawn by: its own seed's importance, or the consensus of all seeds and their resamples."""
+        if run.config.tickets.importance == "seed":
+            return self.importance_of(run.tune)
+        several = [one for tune in run.needs for one in self.resampled_of(tune) or [self.importance_of(tune)]]
+        return Importance.consensus(several, joint=run.config.tickets.ranking == "joint")
+
     def importance_of(self, tune: TuneRun | TransferRun) -> Importance:
         """The importance that the seed's tuned model left in its record."""
         arrays, config = Record.load(self._sweep.run_folder(tune), tune.name).arrays, tune.config
         structures = self.rewind_point.structures(config.units.ffn)
         scale: Scale = "order" if config.scoring.rounds > 1 else "raw"
         return Importance(structures, arrays["importance_heads"], arrays["importance_ffn"], scale)
+
+    def resampled_of(self, tune: TuneRun) -> list[Importance]:
+        """The same on each resample of the examples that were scored; empty where there is none."""
+        arrays = Record.load(self._sweep.run_folder(tune), tune.name).arrays
+        if RESAMPLED[0] not in arrays:
+            return []
+        structures = self.rewind_point.structures(tune.config.units.ffn)
+        return [Importance(structures, *both) for both in zip(*(arrays[name] for name in RESAMPLED), strict=True)]
 
     def teacher_logits(self, tune: TuneRun) -> np.ndarray | None:
         """What the seed's tuned model gave for the training examples; None where tickets have no teacher."""
@@ -142,13 +178,20 @@ class Bench:
         )
 
     def result(
-        self, model: PreTrainedModel, mask: Mask, *, importance: Importance | None = None, ticket: Ticket | None = None
+        self,
+        model: PreTrainedModel,
+        mask: Mask,
+        *,
+        importance: Importance | None = None,
+        resampled: Sequence[Importance] = (),
+        ticket: Ticket | None = None,
+        more: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> Result:
-        """Evaluate the trained model on both splits and put everything into one Record.
+        """Evaluate the trained model on both splits and put everything into one Record, with `more` arrays.
 
         A tuned model that is to teach also leaves its outputs for the training examples, in their order.
         """
-        arrays = _arrays(mask, importance) | curve_arrays(self._watch)
+        arrays = _arrays(mask, importance, resampled) | curve_arrays(self._watch) | dict(more)
         if isinstance(self._run, TuneRun) and self._run.config.training.teacher == "full":
             with self.timed("teaching"):
                 arrays["train_predictions"] = predict(model, self.splits.train, self._sweep.tokenizer)
@@ -170,7 +213,7 @@ class Bench:
             **scores,
             size=Size(remaining.all, remaining.encoder, mask.heads_per_layer, mask.ffn_per_layer),
             cost=Cost(self._seconds, self._trained_examples),
-            settings=settings_of(self._run.config),
+            settings=settings_of(self._run.config) | (self._run.settings if isinstance(self._run, SoupRun) else {}),
             provenance=provenance.collect()
             | {"threads": torch.get_num_threads(), "device": device_name(model)}
             | ({"processes": world()} if world() > 1 else {})
@@ -181,8 +224,11 @@ class Bench:
         return Result(record, model, ticket)
 
 
-def _arrays(mask: Mask, importance: Importance | None) -> dict[str, np.ndarray]:
+def _arrays(mask: Mask, importance: Importance | None, resampled: Sequence[Importance]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {"heads": mask.heads, "ffn": mask.ffn}
     if importance is not None:
         arrays |= {"importance_heads": importance.heads, "importance_ffn": importance.ffn}
+    if resampled:
+        both = [one.heads for one in resampled], [one.ffn for one in resampled]
+        arrays |= {name: np.stack(each).astype(np.float32) for name, each in zip(RESAMPLED, both, strict=True)}
     return arrays

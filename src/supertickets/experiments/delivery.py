@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from supertickets.experiments.aiming import achieved
 from supertickets.experiments.layout import SPEED_FILE, SUPER_TICKET, TASK_FILE
 from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import Record
-from supertickets.experiments.runs import TicketRun, TuneRun
+from supertickets.experiments.runs import SoupRun, TicketRun, TuneRun
+from supertickets.experiments.soups import check_as_recorded, soup, soup_runs
 from supertickets.experiments.sweeps import perform
 from supertickets.experiments.targets import Target
 from supertickets.experiments.workspace import Workspace
@@ -42,22 +43,38 @@ def super_run(sweep: Workspace, records: Iterable[Record], sparsity: float) -> T
     return TicketRun(TuneRun(sweep.config, best.seed), "winning", sparsity)
 
 
-def is_delivered(sweep: Workspace, run: TicketRun) -> bool:
-    """Whether the super ticket's folder holds this run's ticket and model already, and nothing of it is damaged."""
+def delivered_run(
+    sweep: Workspace, records: Sequence[Record], sparsity: float
+) -> tuple[TicketRun | SoupRun, tuple[SoupRun, ...]]:
+    """What is delivered of the chosen level: a seed's ticket, or the soup; and the soups that are made, if any.
+
+    Where a member's run has failed there is no soup.
+    """
+    names = {record.name for record in records}
+    soups = () if sweep.config.delivery.soup == "none" else soup_runs(sweep, sparsity)
+    if soups and all(member.name in names for one in soups for member in one.members):
+        return soups[0], soups
+    return super_run(sweep, records, sparsity), ()
+
+
+def is_delivered(sweep: Workspace, run: TicketRun | SoupRun) -> bool:
+    """Whether the super ticket's folder holds this run's ticket and model, or this soup, undamaged."""
     folder = sweep.folder / SUPER_TICKET
     if not (folder / TICKET_FILE).is_file() or not (sweep.folder / SPEED_FILE).is_file():
         return False
     try:
-        storage.read_sealed(sweep.folder / SPEED_FILE)
+        soup_there = storage.read_sealed(sweep.folder / SPEED_FILE).get("soup", {})
         check_whole(folder)
         ticket = Ticket.load(folder)
     except UserError:  # it is made once more
         return False
-    return ticket.seed == run.seed and ticket.sparsity == run.sparsity
+    if isinstance(run, SoupRun):
+        return bool(soup_there.get("run") == run.name)
+    return not soup_there and ticket.seed == run.seed and ticket.sparsity == run.sparsity
 
 
-def deliver(folder: Path, run: TicketRun) -> None:
-    """Train the super ticket once more (weights are not kept during a sweep), save its model, time it.
+def deliver(folder: Path, run: TicketRun | SoupRun) -> None:
+    """Train the super ticket once more (weights are not kept during a sweep), or average it; save its model, time it.
 
     On a CPU the same seed, machine, versions, code and threads give the same model: raises UserError
     when its report score is then not the recorded one. Elsewhere rounding differs, so the delivered
@@ -65,15 +82,11 @@ def deliver(folder: Path, run: TicketRun) -> None:
     model, where the sweep has a target.
     """
     sweep = Workspace.open(folder)
-    result, recorded = perform(run, sweep), Record.load(sweep.run_folder(run), run.name)
-    delivered = result.record.report.main
-    alike = result.model.device.type == "cpu" and circumstances(result.record) == circumstances(recorded)
-    if alike and delivered != recorded.report.main:
-        raise UserError(
-            f"retraining gave {delivered:.4f}, the record says {recorded.report.main:.4f}",
-            str(sweep.run_folder(run)),
-            "delete the sweep's runs and run it anew",
-        )
+    if isinstance(run, SoupRun):
+        result = soup(run, sweep)
+    else:
+        result = perform(run, sweep)
+        check_as_recorded(result, Record.load(sweep.run_folder(run), run.name), sweep.run_folder(run))
     assert result.ticket is not None
     (folder / SPEED_FILE).unlink(missing_ok=True)  # an older super ticket's, should this be interrupted
     reading = Reading.of(sweep.config, sweep.task)
@@ -84,7 +97,9 @@ def deliver(folder: Path, run: TicketRun) -> None:
     batches = [batch for _, batch in EvaluationBatches(report, collator(sweep.tokenizer), TIMED_BATCH)]
     full = sweep.rewind_point(run.seed).model()
     timed, target = speedup(full, result.model, batches), Target.load(folder)
-    about: dict[str, Any] = asdict(timed) | {"seed": run.seed, "report": delivered}
+    about: dict[str, Any] = asdict(timed) | {"seed": run.seed, "report": result.record.report.main}
+    if isinstance(run, SoupRun):
+        about["soup"] = {"run": run.name, "recipe": run.recipe, "seeds": result.record.arrays["mixed"].tolist()}
     if target is not None:
         about["achieved"] = asdict(achieved(target, full, result.model, timed))
     storage.write_sealed(folder / SPEED_FILE, about)
@@ -95,8 +110,3 @@ def cutting(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, reading:
     own = copy.deepcopy(tokenizer)
     own.model_max_length = usable_length(min(reading.max_length, longest_input(model)), tokenizer)
     return own
-
-
-def circumstances(record: Record) -> list[object]:
-    """What equal seeds give equal weights under."""
-    return [record.provenance.get(name) for name in ("machine", "versions", "commit", "threads", "device", "processes")]

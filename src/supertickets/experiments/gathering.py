@@ -19,7 +19,7 @@ from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, RUNS, TASKS
 from supertickets.experiments.outcome import choose
 from supertickets.experiments.racing import follow
 from supertickets.experiments.records import Record
-from supertickets.experiments.runs import Run, SharingRun, TicketRun, TuneRun, settings_of, shared_settings
+from supertickets.experiments.runs import Run, SharingRun, TicketRun, TuneRun, identity, shared_settings
 from supertickets.experiments.transfer_folder import check_no_transfer
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.masks import Mask
@@ -97,7 +97,7 @@ class Gathering:
         digest = hashlib.sha256()
         for task, sweep in self.sweeps.items():
             mask = self.mask(task, arm, seed)
-            about = [task, sweep.data["origin"], settings_of(sweep.config)]
+            about = [task, sweep.data["origin"], identity(sweep.config)]
             digest.update(json.dumps(about, sort_keys=True).encode() + mask.heads.tobytes() + mask.ffn.tobytes())
         return digest.hexdigest()
 

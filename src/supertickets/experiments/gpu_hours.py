@@ -74,7 +74,7 @@ def _makespan(runs: Sequence[Run], sizes: tuple[int, int], card: Card, gpus: int
     waiting = list(runs)
     while waiting:
         now = heapq.heappop(free)
-        ready = [run for run in waiting if isinstance(run, TuneRun) or ends.get(run.tune, now + 1) <= now]
+        ready = [run for run in waiting if all(ends.get(tune, now + 1) <= now for tune in run.needs)]
         if not ready:  # until the next tuned model is there
             later = min(end for end in ends.values() if end > now)
             heapq.heappush(free, later)

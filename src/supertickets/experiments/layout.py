@@ -12,6 +12,7 @@ REPORT_FILE = "report.html"
 FAILED_FILE = "failed.json"  # in the folder of a run that failed every time
 RUNS = "runs"
 TICKETS = "tickets"
+MEMBERS = "members"  # weights of the models of a soup, until it is delivered
 TASKS = "tasks"
 MODEL = "model"
 SHARED_FILE = "shared.json"  # in MODEL; as encoders.shared has it, which loads torch

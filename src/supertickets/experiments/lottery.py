@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from transformers import PreTrainedModel
-
 from supertickets import seeding
 from supertickets.config import Kind
 from supertickets.encoders.pruning import prune
+from supertickets.encoders.truncating import truncate
 from supertickets.experiments.bench import Bench, Result
 from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.landing import Landing
-from supertickets.experiments.runs import SharingRun, TicketRun, TransferRun, TuneRun
+from supertickets.experiments.runs import SharingRun, TicketRun, TransferRun, TruncatedRun, TuneRun
 from supertickets.experiments.workspace import Workspace
 from supertickets.learning.multitask import train_shared
-from supertickets.learning.scoring import score
 from supertickets.learning.sharing import SharedModel
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask, draw
+from supertickets.tickets.truncation import lowest_layers
 
 
 def tune_and_score(run: TuneRun, sweep: Workspace) -> Result:
@@ -24,18 +23,27 @@ def tune_and_score(run: TuneRun, sweep: Workspace) -> Result:
     bench = Bench(run, sweep)
     model = bench.rewind_point.model()
     bench.train(model)
-    importance = _scored(model, bench, run)
-    return bench.result(model, Mask.full(importance.structures), importance=importance)
+    importance, resampled = bench.score(model)
+    return bench.result(model, Mask.full(importance.structures), importance=importance, resampled=resampled)
 
 
 def retrain(run: TicketRun, sweep: Workspace) -> Result:
-    """Draw a ticket from the tuned model's importance, rewind it to the pretrained weights, train it, evaluate it."""
+    """Draw a ticket from the tuned models' importance, rewind it to the pretrained weights, train it, evaluate it."""
     bench = Bench(run, sweep)
-    importance = bench.importance_of(run.tune)
+    importance = bench.importance_for(run)
     mask = _drawn(run.kind, importance, run)
     model = prune(bench.rewind_point.model(), mask)
-    bench.train(model, teacher_logits=bench.teacher_logits(run.tune))
+    bench.train(model, teacher_logits=bench.teacher_logits(run.tune), second=run.second)
     return bench.result(model, mask, ticket=bench.ticket(run.kind, mask, importance))
+
+
+def truncated(run: TruncatedRun, sweep: Workspace) -> Result:
+    """Cut the pretrained encoder off above its lowest layers, no smaller than the ticket, train it, evaluate it."""
+    bench = Bench(run, sweep)
+    mask = lowest_layers(_drawn(run.ticket.kind, bench.importance_for(run.ticket), run.ticket))
+    model = truncate(bench.rewind_point.model(), int(mask.heads.any(axis=1).sum()))
+    bench.train(model, teacher_logits=bench.teacher_logits(run.ticket.tune))
+    return bench.result(model, mask)
 
 
 def share(run: SharingRun, tasks: Gathering) -> tuple[SharedModel, dict[str, Result]]:
@@ -70,30 +78,14 @@ def transfer(run: TransferRun, task: Landing) -> Result:
         return bench.result(model, mask, ticket=bench.ticket(kind, mask, importance))
     model = bench.rewind_point.model()
     bench.train(model)
-    scored = _scored(model, bench, run) if run.arm == "sharing-full" else None
+    scored = bench.score(model)[0] if run.arm == "sharing-full" else None
     full = Mask.full(bench.rewind_point.structures(run.config.units.ffn))
     return bench.result(model, full, importance=scored)
-
-
-def _scored(model: PreTrainedModel, bench: Bench, run: TuneRun | TransferRun) -> Importance:
-    """How much each unit of the tuned model matters to its training examples."""
-    units, scoring = run.config.units, run.config.scoring
-    with bench.timed("scoring"):
-        return score(
-            model,
-            bench.scoring_batches(),
-            scorer=scoring.scorer,
-            seed=run.seed,
-            ffn_units=units.ffn,
-            rounds=scoring.rounds,
-            multiple=units.multiple,
-        )
 
 
 def _drawn(kind: Kind, importance: Importance, run: TicketRun | TransferRun) -> Mask:
     """The mask of a kind at the run's sparsity; chance is the seed's."""
     rng, options = seeding.generator(run.seed, "random ticket"), run.config.tickets
-    multiple = run.config.units.multiple
     return draw(
         kind,
         importance,
@@ -101,5 +93,5 @@ def _drawn(kind: Kind, importance: Importance, run: TicketRun | TransferRun) -> 
         rng=rng,
         min_heads=options.min_heads,
         ranking=options.ranking,
-        multiple=multiple,
+        multiple=run.config.units.multiple,
     )

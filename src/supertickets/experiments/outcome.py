@@ -6,9 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from supertickets import storage
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
+from supertickets.experiments.baseline_outcome import Standing
 from supertickets.experiments.records import Record
+from supertickets.experiments.soup_outcome import SoupOutcome, conclude_soups
 from supertickets.experiments.statistics import Interval, Split, Summary, difference, summary
 from supertickets.experiments.targets import Achieved
 from supertickets.learning.speed import Speedup
@@ -74,10 +77,13 @@ class Outcome:
     beats_full_on_selection: bool
     beats_full: bool
     target: Achieved | None = None
+    soup: SoupOutcome | None = None
+    baselines: tuple[Standing, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as plain values, for `outcome.json`."""
-        return asdict(self)
+        plain: dict[str, Any] = storage.plain(asdict(self))
+        return plain
 
 
 def of_kind(records: Sequence[Record], kind: str) -> dict[float, list[Record]]:
@@ -178,12 +184,13 @@ def conclude(
     speedup: Speedup | None = None,
     target: Achieved | None = None,
     levels: Collection[float] | None = None,
+    soups: Sequence[Record] = (),
 ) -> Outcome:
     """Choose on the selection split, then report on the report split.
 
     `encoder` is its name, `speedup` and `target` the super ticket's, where they were measured; `levels` are a
-    race's finalists. Raises
-    UserError while no seed has both its full model and a winning ticket.
+    race's finalists, `soups` the records of soups. Raises UserError while no seed has both its full model and
+    a winning ticket.
     """
     choice = choose(records, levels)
     ticket, full = _of_shared_seeds(comparable(records)[choice.sparsity], full_models(records))
@@ -204,11 +211,12 @@ def conclude(
         beats_full_on_selection=ahead,
         beats_full=ahead and gain.value > 0,
         target=target,
+        soup=conclude_soups(task, [s for s in soups if s.sparsity in (0.0, choice.sparsity)], ticket, full),
     )
 
 
 def sentence(outcome: Outcome) -> str:
-    """The result in one plain sentence; says so when no ticket, or not the chosen one, beats the full model."""
+    """The result in a plain sentence, and one on soups; says so when no ticket, or not the chosen one, beats it."""
     gap = outcome.difference
     seeds = f"{gap.n_seeds} seed{'s' if gap.n_seeds > 1 else ', so the interval counts examples only'}"
     interval = f"difference {signed(gap.value)}, 95 % interval {signed(gap.low)} to {signed(gap.high)}, {seeds}"
@@ -217,7 +225,7 @@ def sentence(outcome: Outcome) -> str:
         f"keeps {100 * outcome.weights_all:.1f} % of the weights, scores {spread(outcome.ticket)} against "
         f"the full model's {spread(outcome.full)} ({interval}){fast}"
     )
-    return f"{_verdict(outcome)} {facts}{_caution(outcome)}{_budget(outcome.target)}."
+    return f"{_verdict(outcome)} {facts}{_caution(outcome)}{_budget(outcome.target)}.{_soup(outcome.soup)}"
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -249,6 +257,16 @@ def _budget(target: Achieved | None) -> str:
         return ""
     missed = f" (missed by {target.missed:.3f})" if target.missed else ""
     return f"; asked for {target.asked:.3f} of the {MEASURES[target.measure]}, measured {target.found:.3f}{missed}"
+
+
+def _soup(soup: SoupOutcome | None) -> str:
+    """A soup beside a soup."""
+    if soup is None:
+        return ""
+    gap = soup.difference
+    interval = f"difference {signed(gap.value)}, 95 % interval {signed(gap.low)} to {signed(gap.high)}"
+    scores = f"scores {100 * soup.ticket.value:.1f} against {100 * soup.full.value:.1f} for the full models' soup"
+    return f" The {soup.recipe} soup of its seeds {scores} ({interval})."
 
 
 def signed(value: float) -> str:

@@ -13,13 +13,23 @@ from jaxtyping import UInt8
 from supertickets import settings, storage
 from supertickets.encoders.checkpoints import files_of
 from supertickets.experiments.gathering import Gathering
-from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, ENCODER, RUNS, TARGET_FILE, TASKS, TICKETS
+from supertickets.experiments.layout import (
+    CACHE,
+    CONFIG_FILE,
+    DATA_FILE,
+    ENCODER,
+    MEMBERS,
+    RUNS,
+    TARGET_FILE,
+    TASKS,
+    TICKETS,
+)
 from supertickets.experiments.plans import plan
 from supertickets.experiments.racing import rivals
-from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun
+from supertickets.experiments.runs import SharingRun, TicketRun, TruncatedRun, TuneRun
 from supertickets.experiments.workspace import Workspace
 
-AnyRun = TuneRun | TicketRun | SharingRun
+AnyRun = TuneRun | TicketRun | TruncatedRun | SharingRun
 Parcel = Mapping[str, UInt8[np.ndarray, "_"]]  # path in the folder -> the file's bytes
 
 
@@ -45,7 +55,7 @@ def own_of(run: AnyRun, folder: Path) -> Parcel:
     """What this run alone needs: the records of a ticket's tuned model and rivals, and its own where it has one."""
     if isinstance(run, SharingRun):
         return {}
-    needed = [run, *({run.tune, *rivals(run)} if isinstance(run, TicketRun) else ())]
+    needed = [run, *run.needs, *rivals(run)]
     return _read(folder, [folder / RUNS / one.name for one in needed])
 
 
@@ -57,21 +67,23 @@ def unpack(parcel: Parcel, folder: Path) -> None:
 
 
 def written(folder: Path, before: Parcel) -> Parcel:
-    """The files that a run wrote: all that are not links, except those that it was given and left as they were."""
+    """All files, links apart, of every unit in which a run has written: units land whole."""
     found: dict[str, UInt8[np.ndarray, "_"]] = {}
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not Path(place, name).is_symlink()]
         paths = [Path(place, name) for name in names if not Path(place, name).is_symlink()]
         found |= {str(path.relative_to(folder)): np.fromfile(path, np.uint8) for path in paths}
-    return {name: body for name, body in found.items() if name not in before or not np.array_equal(body, before[name])}
+    changed = {
+        _unit(name) for name, body in found.items() if name not in before or not np.array_equal(body, before[name])
+    }
+    return {name: body for name, body in found.items() if _unit(name) in changed}
 
 
 def land(parcel: Parcel, folder: Path) -> None:
     """Put what a run wrote into its folder: whole sub-folders at once, records last, since they make a run count."""
     units: dict[str, list[str]] = {}
     for name in parcel:
-        steps = name.split("/")
-        units.setdefault("/".join(steps[: 2 if steps[0] in (RUNS, TICKETS) else 1]), []).append(name)
+        units.setdefault(_unit(name), []).append(name)
     for unit in sorted(units, key=lambda unit: (unit.startswith(f"{RUNS}/"), unit in parcel, unit)):
         if unit in parcel:
             with storage.atomic_file(folder / unit) as stream:
@@ -80,6 +92,12 @@ def land(parcel: Parcel, folder: Path) -> None:
         (folder / unit).parent.mkdir(parents=True, exist_ok=True)
         with storage.atomic_folder(folder / unit, if_exists="replace") as place:
             unpack({name[len(unit) + 1 :]: parcel[name] for name in units[unit]}, place)
+
+
+def _unit(name: str) -> str:
+    """What lands at once: one run's, ticket's or member's folder, else the first step of the path."""
+    steps = name.split("/")
+    return "/".join(steps[: 2 if steps[0] in (RUNS, TICKETS, MEMBERS) else 1])
 
 
 def mirror(place: Path, own: Parcel, folder: Path) -> None:

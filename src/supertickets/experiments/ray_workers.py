@@ -25,7 +25,6 @@ from supertickets.experiments import parcels
 from supertickets.experiments.executors import cores
 from supertickets.experiments.failures import DistantError, last_line
 from supertickets.experiments.ray_nodes import Answer, Order, drop, perform
-from supertickets.experiments.runs import SharingRun, TicketRun, TuneRun
 
 GIB = 2**30
 POLL = 5.0  # seconds between two looks at whether there still is a node that can take a run
@@ -90,7 +89,7 @@ class RayExecutor(Executor):
         self.shutdown()
 
     def _do(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        run = next((one for one in arguments if isinstance(one, TuneRun | TicketRun | SharingRun)), None)
+        run = next((one for one in arguments if isinstance(one, parcels.AnyRun)), None)
         folder = next((one for one in arguments if isinstance(one, Path)), None)
         alone = run is None or folder is None
         own: parcels.Parcel = {} if run is None or folder is None else parcels.own_of(run, folder)

@@ -16,6 +16,7 @@ from supertickets.learning.metrics import Scores
 
 RECORD_FILE = "record.json"
 ARRAYS_FILE = "arrays.safetensors"
+RESAMPLED = ("resampled_importance_heads", "resampled_importance_ffn")  # (R, L, H) and (R, L, U)
 _REMEDY = "run the sweep again: it recomputes this run"
 
 
@@ -44,11 +45,12 @@ class Record:
     `kind` is `full` for the tuned full model (which is also what its seed's tickets are compared
     with), else the ticket's kind. `arrays` holds, per split (`selection`, `report`),
     `<split>_predictions` (n, classes) or (n,) and `<split>_labels` (n,); tickets add `heads` (L, H)
-    and `ffn` (L, U) masks, tuned models add `importance_heads` and `importance_ffn` of the same shapes,
-    and `train_predictions` of the seed's training examples where tickets learn from them; runs that a race
-    watches add `curve_shares` (k,) of the training and `curve_predictions` (k, n, ...) of the selection
-    examples there. `stopped` is the share of the training after which it was ended as hopeless: such a
-    record's scores are not those of a finished run, and no table or choice counts it.
+    and `ffn` (L, U) masks, tuned models add `importance_heads` and `importance_ffn` of the same shapes
+    (and RESAMPLED, where the scored examples were resampled), and `train_predictions` of the seed's training
+    examples where tickets learn from them; runs that a race watches add `curve_shares` (k,) of the training
+    and `curve_predictions` (k, n, ...) of the selection examples there. `stopped` is the share of the
+    training after which it was ended as hopeless: such a record's scores are not those of a finished run, and
+    no table or choice counts it.
     """
 
     name: str

@@ -6,10 +6,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from supertickets.config import Arm, Config, Kind, ShareConfig, TransferArm, TransferConfig
 from supertickets.conflicts import task_config
+from supertickets.endings import Recipe
 
 # What shapes no run's result: the sweep's levels (a target sets one) and kinds, so that it may grow without
 # recomputing, which of its runs are wanted (the strategy), logging, what a run takes of a node, and where data and
@@ -18,7 +19,11 @@ _SHAPELESS = {"seeds", "budget", "tickets.levels", "tickets.control_levels", "ti
 _SHAPELESS |= {"strategy", "race.confidence", "race.tolerance", "race.checkpoints"}
 _SHAPELESS |= {"training.log_to", "data.folder", "data.train", "data.test", "encoder.name"}
 _SHAPELESS |= {"source", "shares", "arms"}  # of a transfer: a run has its own, and names what it starts from
-_SHAPELESS |= {"cluster.cores_per_run", "cluster.memory_per_run", "cluster.gpus_per_run"}
+_SHAPELESS |= {"cluster.cores_per_run", "cluster.memory_per_run", "cluster.gpus_per_run", "recipe", "delivery.soup"}
+_SHAPELESS |= {f"baselines.{name}" for name in ("arms", "tuned_rates", "tuned_epochs", "raised_dropouts")}
+
+COMMON_SEED = 0  # draws what all seeds have in common, whichever seeds a sweep has
+SOUPS = ("soup", "full-soup")
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class TuneRun:
     seed: int
     kind = "full"
     sparsity = 0.0
+    needs: ClassVar[tuple[TuneRun, ...]] = ()
 
     @property
     def name(self) -> str:
@@ -38,11 +44,15 @@ class TuneRun:
 
 @dataclass(frozen=True)
 class TicketRun:
-    """Draw one ticket from a tuned model's importance, rewind it, retrain it, evaluate it."""
+    """Draw one ticket from a tuned model's importance, rewind it, retrain it, evaluate it.
+
+    `second`: with batches and dropout of a second seed, instead of those that its tuned model had.
+    """
 
     tune: TuneRun
     kind: Kind
     sparsity: float
+    second: bool = False
 
     @property
     def config(self) -> Config:
@@ -53,6 +63,47 @@ class TicketRun:
     def seed(self) -> int:
         """The seed it shares with its tuned model."""
         return self.tune.seed
+
+    @property
+    def needs(self) -> tuple[TuneRun, ...]:
+        """The tuned models that it is drawn from: its own seed's, or all seeds' where they draw together."""
+        if self.config.tickets.importance == "seed":
+            return (self.tune,)
+        return tuple(TuneRun(self.config, seed) for seed in self.config.seeds)
+
+    @property
+    def name(self) -> str:
+        """Folder name: kind, level, seed and the hash of the settings."""
+        again = "-second" if self.second else ""
+        return f"{self.kind}-{self.sparsity}{again}-s{self.seed}-{identity(self.config)}"
+
+
+@dataclass(frozen=True)
+class TruncatedRun:
+    """Train the lowest layers of the pretrained encoder, so many that they are no smaller than a ticket."""
+
+    ticket: TicketRun
+    kind = "truncated"
+
+    @property
+    def config(self) -> Config:
+        """The sweep's config."""
+        return self.ticket.config
+
+    @property
+    def seed(self) -> int:
+        """The ticket's seed."""
+        return self.ticket.seed
+
+    @property
+    def sparsity(self) -> float:
+        """The ticket's level."""
+        return self.ticket.sparsity
+
+    @property
+    def needs(self) -> tuple[TuneRun, ...]:
+        """The tuned models that the ticket is drawn from."""
+        return self.ticket.needs
 
     @property
     def name(self) -> str:
@@ -147,7 +198,39 @@ class TransferRun:
 
 
 TICKET_ARMS: tuple[TransferArm, ...] = ("sharing", "random")
-Run = TuneRun | TicketRun
+Run = TuneRun | TicketRun | TruncatedRun
+
+
+@dataclass(frozen=True)
+class SoupRun:
+    """Average the weights of the seeds' models: of a level's winning tickets, or, at sparsity 0, of the full models."""
+
+    config: Config
+    recipe: Recipe
+    sparsity: float
+    seed = COMMON_SEED
+
+    @property
+    def kind(self) -> str:
+        """`soup`, or `full-soup`."""
+        return SOUPS[0] if self.sparsity else SOUPS[1]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its record has beside the sweep's settings."""
+        return {"delivery.soup": self.recipe}
+
+    @property
+    def members(self) -> tuple[Run, ...]:
+        """One run a seed."""
+        tuned = [TuneRun(self.config, seed) for seed in self.config.seeds]
+        return tuple(TicketRun(tune, "winning", self.sparsity) if self.sparsity else tune for tune in tuned)
+
+    @property
+    def name(self) -> str:
+        """Folder name: kind, level, recipe, seeds and the hash of the settings."""
+        seeds = ".".join(map(str, self.config.seeds))
+        return f"{self.kind}-{self.sparsity}-{self.recipe}-s{seeds}-{identity(self.config)}"
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -158,7 +241,10 @@ def settings_of(config: Config) -> dict[str, Any]:
         for name, value in (values.items() if isinstance(values, dict) else [("", values)])
     }
     # The number of seeds sets how much each holds out to choose by, so a sweep cannot grow in seeds.
-    return {key: value for key, value in flat.items() if key not in _SHAPELESS} | {"selection.seeds": len(config.seeds)}
+    shaping = {key: value for key, value in flat.items() if key not in _SHAPELESS}
+    if config.tickets.importance == "consensus":  # then every seed shapes every ticket
+        shaping["tickets.importance"] = f"consensus of seeds {', '.join(map(str, config.seeds))}"
+    return shaping | {"selection.seeds": len(config.seeds)}
 
 
 def shared_settings(config: ShareConfig) -> dict[str, Any]:

@@ -112,6 +112,8 @@ def _is_sound(tasks: Gathering, run: SharingRun, progress: Progress) -> bool:
         records_of(tasks, run)
     except UserError as fault:
         progress.say(f"computing again: {fault.where}: {fault.what}")
+        for task in tasks.sweeps:
+            (record_folder(tasks.folder, run, task) / RECORD_FILE).unlink()
         return False
     return True
 

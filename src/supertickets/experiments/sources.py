@@ -12,13 +12,13 @@ from supertickets.data.tasks import KNOWN, normalised
 from supertickets.encoders.loading import quiet
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
-from supertickets.experiments.delivery import circumstances
 from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, MODEL, TASKS
 from supertickets.experiments.plans import START, Starts, trained_arms
 from supertickets.experiments.records import RECORD_FILE
 from supertickets.experiments.runs import SharingRun
 from supertickets.experiments.shares import record_folder, records_of
+from supertickets.experiments.soups import circumstances
 from supertickets.experiments.transfer_folder import TransferFolder, check_no_transfer, is_transfer
 from supertickets.experiments.workspace import Inputs
 

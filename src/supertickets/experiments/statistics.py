@@ -139,7 +139,7 @@ def average_difference(
         own = seed if index == 0 else seeding.derive(seed, f"examples of task {index}")
         means.append([getattr(x, split).main - getattr(y, split).main for x, y in pairs])
         over_examples.append(_scores_on_draws(task, pairs, split, resamples, own).mean(axis=1))
-    return _over_seeds(np.mean(means, axis=0), np.mean(over_examples, axis=0), size, seed)
+    return over_seeds(np.mean(means, axis=0), np.mean(over_examples, axis=0), size, seed)
 
 
 def average_summary(groups: Sequence[Sequence[Record]], split: Split = "report") -> Summary:
@@ -170,19 +170,26 @@ def _interval(
 ) -> Interval:
     """The interval of the mean of `observed`, whose row s comes from the one or two records `rows[s]`."""
     size = _check_same_examples(rows, split)
-    return _over_seeds(observed, _scores_on_draws(task, rows, split, resamples, seed).mean(axis=1), size, seed)
+    return over_seeds(observed, _scores_on_draws(task, rows, split, resamples, seed).mean(axis=1), size, seed)
 
 
-def _over_seeds(
-    observed: Float[np.ndarray, " S"], over_examples: Float[np.ndarray, " R"], size: int, seed: int
+def over_seeds(
+    observed: Float[np.ndarray, " S"],
+    over_examples: Float[np.ndarray, " R"],
+    size: int,
+    seed: int,
+    value: float | None = None,
 ) -> Interval:
-    """The interval of the mean of `observed`, one value a seed, whose mean on draws of examples is `over_examples`."""
+    """The interval of the mean of `observed`, one value a seed, whose mean on draws of examples is `over_examples`.
+
+    `value` stands in for the mean, where the values of the seeds are estimates themselves.
+    """
     seeds = len(observed)
     drawn = seeding.generator(seed, "bootstrap seeds").integers(seeds, size=(len(over_examples), seeds))
     over_seeds = (observed - observed.mean())[drawn].mean(axis=1)
     draws = over_examples + widening(seeds) * over_seeds
     low, high = np.quantile(draws, [0.5 - COVERAGE / 2, 0.5 + COVERAGE / 2])
-    return Interval(float(observed.mean()), float(low), float(high), seeds, size)
+    return Interval(float(observed.mean()) if value is None else value, float(low), float(high), seeds, size)
 
 
 def _seeds_in_all(groups: Sequence[Sequence[Record]]) -> list[int]:

@@ -13,13 +13,11 @@ from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.bench import Result
 from supertickets.experiments.failures import Setbacks, fault_of
-from supertickets.experiments.interrupts import in_flight
 from supertickets.experiments.plans import cost
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.racing import Schedule, follow, reason, rivals
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
-from supertickets.experiments.under_way import Marks
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.ticket import Ticket
 
@@ -59,9 +57,20 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     return [found[run.name] for run in wanted.runs if run.name in found]
 
 
+def run_these(sweep: Workspace, runs: Sequence[Run], pool: Executor, workers: int, progress: Progress) -> list[Record]:
+    """As `run_missing`, of runs that no strategy plans; returns the records of those that did not fail."""
+    missing = [run for run in runs if _sound(sweep, run, progress) is None]
+    progress.plan(sum(map(cost, missing), 0.0), len(missing))
+    for run, record in _execute(sweep, missing, pool, workers, Setbacks(sweep.folder, progress)):
+        progress.done(run.name, cost(run), _line(run, record))
+    return [Record.load(sweep.run_folder(run), run.name) for run in runs if _is_done(sweep, run)]
+
+
 def perform(run: Run, sweep: Workspace) -> Result:
     """Do one run."""
-    return lottery.tune_and_score(run, sweep) if isinstance(run, TuneRun) else lottery.retrain(run, sweep)
+    if isinstance(run, TuneRun):
+        return lottery.tune_and_score(run, sweep)
+    return lottery.retrain(run, sweep) if isinstance(run, TicketRun) else lottery.truncated(run, sweep)
 
 
 def _execute(
@@ -69,38 +78,36 @@ def _execute(
 ) -> Iterator[tuple[Run, Record]]:
     waiting, running = list(missing), dict[Future[None], Run]()
     try:
-        with in_flight() as stopping, Marks(sweep.folder) as marks:
-            while running or (waiting and not stopping()):
-                for run in _ready(sweep, waiting, 0 if stopping() else workers - len(running)):
-                    waiting.remove(run)
-                    marks.begin(run.name)
-                    running[pool.submit(_perform_and_save, run, sweep.folder)] = run
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    run = running.pop(future)
-                    marks.end(run.name)
-                    fault = fault_of(future)
-                    if fault is None:
-                        setbacks.settled(run.name)
-                        yield run, Record.load(sweep.run_folder(run), run.name)
-                    elif setbacks.again(run.name, fault, _title(run)):
-                        waiting.insert(0, run)
-                    else:
-                        waiting = _without_tickets_of(run, waiting, setbacks)
+        while waiting or running:
+            ready = [run for run in waiting if all(_is_done(sweep, tune) for tune in run.needs)]
+            for run in ready[: workers - len(running)]:
+                waiting.remove(run)
+                running[pool.submit(_perform_and_save, run, sweep.folder)] = run
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                run = running.pop(future)
+                fault = fault_of(future)
+                if fault is None:
+                    setbacks.settled(run.name)
+                    yield run, Record.load(sweep.run_folder(run), run.name)
+                elif setbacks.again(run.name, fault, _title(run)):
+                    waiting.insert(0, run)
+                else:
+                    waiting = _without_tickets_of(run, waiting, setbacks)
     finally:
         for future in running:
             future.cancel()
 
 
 def _ready(sweep: Workspace, waiting: Sequence[Run], places: int) -> list[Run]:
-    """The first runs, one for each free place, whose tuned model is scored."""
-    ready = (run for run in waiting if isinstance(run, TuneRun) or _is_done(sweep, run.tune))
+    """The first runs, one for each free place, whose tuned models are scored."""
+    ready = (run for run in waiting if all(_is_done(sweep, tune) for tune in run.needs))
     return list(islice(ready, places))
 
 
 def _without_tickets_of(lost: Run, waiting: list[Run], setbacks: Setbacks) -> list[Run]:
     """What can still run without a run that was given up: of a tuned model, not its tickets."""
-    skipped = [run for run in waiting if isinstance(run, TicketRun) and run.tune == lost]
+    skipped = [run for run in waiting if lost in run.needs]
     if skipped:
         setbacks.skip(f"{_title(lost)}: the {len(skipped)} tickets drawn from it are skipped")
     return [run for run in waiting if run not in skipped]
@@ -172,5 +179,5 @@ def _line(run: Run, record: Record) -> str:
 
 
 def _title(run: Run) -> str:
-    level = f" {run.sparsity:g}" if isinstance(run, TicketRun) else ""
+    level = "" if isinstance(run, TuneRun) else f" {run.sparsity:g}"
     return f"{run.kind}{level}, seed {run.seed}"

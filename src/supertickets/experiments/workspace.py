@@ -14,7 +14,7 @@ from datasets import Dataset, load_from_disk
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from supertickets import provenance, settings, storage
-from supertickets.config import Config
+from supertickets.config import Config, TrainingConfig
 from supertickets.data import files, splits
 from supertickets.data.batching import KEY_FILE, tokenise, tokenizer_sha256
 from supertickets.data.tasks import Task
@@ -26,7 +26,7 @@ from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, ENCODER, RUNS, TARGET_FILE, TICKETS
 from supertickets.experiments.origins import read_data, task_of, write_data
-from supertickets.experiments.runs import Run, TaskRun, TransferRun, settings_of
+from supertickets.experiments.runs import COMMON_SEED, Run, SoupRun, TaskRun, TransferRun, settings_of
 from supertickets.learning.training import resolved_precision
 from supertickets.tickets.drawing import check_min_heads, check_rounds
 from supertickets.tickets.structures import Structures
@@ -149,24 +149,30 @@ class Workspace:
         return read_data(self.folder)
 
     def splits(self, seed: int) -> Splits:
-        """The seed's own train and selection examples, and the report examples that all seeds share."""
+        """The seed's train and selection examples, and the report examples that all seeds share."""
         train = load_from_disk(str(self.folder / CACHE / "train"))
         report = load_from_disk(str(self.folder / CACHE / "report"))
         rest, chosen_by = held_out(train["labels"], self.config, self.task, seed)
         return Splits(train.select(rest), train.select(chosen_by), report)
 
-    def rewind_point(self, seed: int) -> RewindPoint:
-        """The pretrained encoder with the seed's fresh task head."""
+    def rewind_point(self, seed: int, training: TrainingConfig | None = None) -> RewindPoint:
+        """The pretrained encoder with the seed's fresh task head, or with the one that all seeds have in common.
+
+        An encoder without a pooler of its own gets that together with the head. Dropout is that of `training`, or of
+        the sweep's own settings.
+        """
+        training = training or self.config.training
         model, _ = load(
             self.source,
             classes=self.task.classes,
             labels=self.task.labels,
-            seed=seed,
-            head_dropout=self.config.training.head_dropout,
+            seed=seed if self.config.encoder.head == "per_seed" else COMMON_SEED,
+            head_dropout=training.head_dropout,
+            encoder_dropout=training.encoder_dropout,
         )
         return RewindPoint.of(model)
 
-    def run_folder(self, run: Run | TaskRun | TransferRun) -> Path:
+    def run_folder(self, run: Run | TaskRun | TransferRun | SoupRun) -> Path:
         """Where the run's record lies."""
         return self.folder / RUNS / run.name
 
@@ -198,9 +204,11 @@ def _cut(examples: Dataset, limit: int | None, task: Task) -> Dataset:
 
 
 def held_out(labels: Any, config: Config, task: Task, seed: int) -> tuple[splits.Indices, splits.Indices]:
-    """Indices that the seed trains on, and those that it chooses by."""
-    size = splits.selection_size(len(labels), len(config.seeds), config.selection, task.classes)
-    return splits.split_selection(np.asarray(labels), size, seed, task.kind == "classification")
+    """Indices that the seed trains on, and those that it chooses by; with a common split every seed's are the same."""
+    common = config.selection.split == "common"
+    size = splits.selection_size(len(labels), 1 if common else len(config.seeds), config.selection, task.classes)
+    own = COMMON_SEED if common else seed
+    return splits.split_selection(np.asarray(labels), size, own, task.kind == "classification")
 
 
 def check_not_a_strangers(folder: Path) -> None:

@@ -61,14 +61,42 @@ def score(
         return in_rounds(model, lambda: chosen(model, batches, structures, seed), structures, rounds, multiple)
 
 
+def score_resampled(
+    model: PreTrainedModel,
+    dataloader: Iterable[Batch],
+    *,
+    scorer: ScorerName,
+    seed: int,
+    resamples: int,
+    ffn_units: FfnUnit = "sublayer",
+) -> tuple[Importance, list[Importance]]:
+    """What `score` gives, and the same on each of several bootstrap resamples of the examples, in one pass.
+
+    An example counts in a resample as often as a Poisson variable of mean 1 says, drawn from the seed in
+    the order of the examples: the bootstrap for a stream of unknown length. The scorer is one of
+    PER_EXAMPLE. Raises UserError when there is no example, or none that counts in some resample.
+    """
+    structures, rng = structures_of(model, ffn_units), seeding.generator(seed, "resamples of the scored examples")
+    tally, several = Tally(model, structures), [Tally(model, structures) for _ in range(resamples)]
+    with _frozen(model):
+        for heads, ffn in _each_example(model, dataloader, structures, PER_EXAMPLE[scorer]):
+            tally.add(heads.sum(0), ffn.sum(0), len(heads))
+            counts = torch.tensor(rng.poisson(1.0, (resamples, len(heads))), dtype=heads.dtype, device=heads.device)
+            for one, times in zip(several, counts, strict=True):
+                one.add(torch.tensordot(times, heads, 1), torch.tensordot(times, ffn, 1), int(times.sum()))
+    left = mask_of(model, structures)
+    found = [replace(one.mean(), present=(left.heads, left.ffn)) for one in (tally, *several)]
+    return found[0], found[1:]
+
+
 def as_described(model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, seed: int) -> Importance:
     """E_x |dL(x) / d gate|: the paper's text. Equal for any batch size and order."""
-    return _mean_over_examples(model, batches, structures, torch.abs)
+    return _mean_over_examples(model, batches, structures, PER_EXAMPLE["as_described"])
 
 
 def taylor(model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, seed: int) -> Importance:
     """E_x (dL(x) / d gate)^2: the squared first-order Taylor score."""
-    return _mean_over_examples(model, batches, structures, torch.square)
+    return _mean_over_examples(model, batches, structures, PER_EXAMPLE["taylor"])
 
 
 def as_released(model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, seed: int) -> Importance:
@@ -93,6 +121,9 @@ def random(model: PreTrainedModel, batches: Iterable[Batch], structures: Structu
     return Importance(structures, heads, ffn, present=(left.heads, left.ffn))
 
 
+# Scorers that are the mean over examples of a function of each one's gate gradients: these can be resampled.
+PER_EXAMPLE: dict[ScorerName, Callable[[Tensor], Tensor]] = {"as_described": torch.abs, "taylor": torch.square}
+
 # Scorers whose result depends on the order of batches: they get the examples in the order of the file, as in 2021.
 ORDERED: frozenset[ScorerName] = frozenset({"as_released"})
 
@@ -109,15 +140,23 @@ SCORERS: dict[ScorerName, Scorer] = {
 def _mean_over_examples(
     model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, size: Callable[[Tensor], Tensor]
 ) -> Importance:
-    """Mean over examples of `size` of each example's own gate gradients, one backward pass per batch."""
+    """Mean over examples of `size` of each example's own gate gradients."""
     tally = Tally(model, structures)
+    for heads, ffn in _each_example(model, batches, structures, size):
+        tally.add(heads.sum(0), ffn.sum(0), len(heads))
+    return tally.mean()
+
+
+def _each_example(
+    model: PreTrainedModel, batches: Iterable[Batch], structures: Structures, size: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[Float[Tensor, "B L H"], Float[Tensor, "B L U"]]]:
+    """`size` of each example's own gate gradients, batch by batch, with one backward pass per batch."""
     for batch in on_device(model, batches):
         items = _labelled_items(batch)
         heads, ffn = _gate_gradients(model, batch, items.shape, items.sum(), structures)
         # The sum of all items' losses was differentiated; an example's loss is the mean over its own.
         shares = items.clamp(min=1)[:, None, None]
-        tally.add(size(heads / shares).sum(0), size(ffn / shares).sum(0), len(items))
-    return tally.mean()
+        yield size(heads / shares), size(ffn / shares)
 
 
 def _gate_gradients(

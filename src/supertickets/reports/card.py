@@ -150,8 +150,11 @@ def _delivered(plain: Mapping[str, Any], onnx: bool) -> str:
     wide = " (a wide spread: the machine was busy)" if speed.wide else ""
     threads = "1 thread" if speed.threads == 1 else f"{speed.threads} threads"
     engine = "In torch, not in ONNX Runtime, where it was not timed, it runs" if onnx else "It runs"
+    soup, which = plain.get("soup"), f"that of seed {plain['seed']}"
+    if soup is not None:
+        which = f"the {soup['recipe']} soup of seeds {', '.join(map(str, soup['seeds']))} (the mean of their weights)"
     return (
-        f"The model in this folder is that of seed {plain['seed']}; it scores {100 * plain['report']:.1f}. {engine} "
+        f"The model in this folder is {which}; it scores {100 * plain['report']:.1f}. {engine} "
         f"{speed.median:.2f} times as fast as the full model: the median of {speed.pairs} pairs, 10th to 90th "
         f"percentile {speed.p10:.2f} to {speed.p90:.2f}{wide}, of one batch of {speed.batch_size} texts of "
         f"{speed.length} tokens, fp32, {speed.device}, {threads}."

@@ -11,9 +11,18 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from supertickets.experiments.outcome import Choice, Outcome
-from supertickets.reports.style import ACCENT, FAINT, IMPORTANCE_SCALE, INK, KINDS, PHASE_SHADES, layout
-
-MARGIN = 2.5  # percent of the weights that the axis goes on past the smallest ticket
+from supertickets.reports.style import (
+    ACCENT,
+    DRAWN_BY,
+    FAINT,
+    IMPORTANCE_SCALE,
+    INK,
+    KINDS,
+    MARGIN,
+    PHASE_SHADES,
+    layout,
+    weights_axis,
+)
 
 
 def curve(levels: pd.DataFrame, outcome: Outcome | None = None, choice: Choice | None = None) -> go.Figure:
@@ -24,7 +33,7 @@ def curve(levels: pd.DataFrame, outcome: Outcome | None = None, choice: Choice |
     figure = go.Figure(
         layout=layout(
             460,
-            xaxis=_weights_axis(levels),
+            xaxis=weights_axis(levels),
             yaxis={"title": {"text": "score on the report split (× 100)"}},
             hovermode="closest",
         )
@@ -94,52 +103,47 @@ def units(table: pd.DataFrame, shown: float, colour: str) -> go.Figure:
 
 
 def agreement(table: pd.DataFrame) -> go.Figure:
-    """How much two seeds' winning tickets have in common, by level, against random tickets of the same sizes."""
+    """How much two winning tickets have in common, by level, against random tickets of the same sizes."""
     figure = go.Figure(
         layout=layout(
             340,
-            xaxis=_weights_axis(table),
+            xaxis=weights_axis(table),
             yaxis={"title": {"text": "units in common (Jaccard)"}, "range": [0, 1.04]},
         )
     )
-    x = 100 * table["weights_encoder"]
-    style = KINDS["winning"]
-    spread = {
-        "type": "data",
-        "symmetric": False,
-        "array": list(table["high"] - table["mean"]),
-        "arrayminus": list(table["mean"] - table["low"]),
-        "color": style.colour,
-        "thickness": 1.5,
-        "width": 4,
-    }
+    for of, rows in table.groupby("of", sort=False):
+        style = DRAWN_BY[str(of)]
+        spread = {
+            "type": "data",
+            "symmetric": False,
+            "array": list(rows["high"] - rows["mean"]),
+            "arrayminus": list(rows["mean"] - rows["low"]),
+            "color": style.colour,
+            "thickness": 1.5,
+            "width": 4,
+        }
+        figure.add_scatter(
+            x=list(100 * rows["weights_encoder"]),
+            y=list(rows["mean"]),
+            error_y=spread,
+            name=style.label.format(seeds=rows["seeds"].iloc[0]),
+            mode="lines+markers",
+            line={"color": style.colour, "width": 2.5, "dash": style.dash},
+            marker={"size": 8, "symbol": style.symbol},
+            customdata=rows[["sparsity", "low", "high", "pairs"]].to_numpy().tolist(),
+            hovertemplate="level %{customdata[0]:g}: %{y:.2f}<br>%{customdata[1]:.2f} to %{customdata[2]:.2f} "
+            "over %{customdata[3]} pairs<extra></extra>",
+        )
+    chance = table.drop_duplicates("sparsity")
     figure.add_scatter(
-        x=list(x),
-        y=list(table["mean"]),
-        error_y=spread,
-        name="winning tickets of two seeds",
-        mode="lines+markers",
-        line={"color": style.colour, "width": 2.5},
-        marker={"size": 8},
-        customdata=table[["sparsity", "low", "high", "pairs"]].to_numpy().tolist(),
-        hovertemplate="level %{customdata[0]:g}: %{y:.2f}<br>%{customdata[1]:.2f} to %{customdata[2]:.2f} "
-        "over %{customdata[3]} pairs<extra></extra>",
-    )
-    figure.add_scatter(
-        x=list(x),
-        y=list(table["chance"]),
+        x=list(100 * chance["weights_encoder"]),
+        y=list(chance["chance"]),
         name="chance (random tickets)",
         mode="lines",
         line={"color": FAINT, "width": 2, "dash": "dash"},
         hovertemplate="chance: %{y:.2f}<extra></extra>",
     )
     return figure
-
-
-def _weights_axis(table: pd.DataFrame) -> dict[str, object]:
-    """Everything at the left, as a ticket shrinks to the right."""
-    title = {"text": "encoder weights remaining (%)"}
-    return {"title": title, "range": [101, 100 * float(table["weights_encoder"].min()) - MARGIN]}
 
 
 def _shade_phases(figure: go.Figure, spans: list[tuple[str, float, float]]) -> None:

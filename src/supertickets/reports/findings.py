@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,10 +12,13 @@ import pandas as pd
 from supertickets.config import Config
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
+from supertickets.experiments.baseline_outcome import conclude_baselines
+from supertickets.experiments.baselines import baseline_runs
 from supertickets.experiments.failures import missing_words
-from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude, sentence
+from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude, full_models, sentence
 from supertickets.experiments.racing import Schedule, follow
 from supertickets.experiments.records import Record
+from supertickets.experiments.runs import SoupRun
 from supertickets.experiments.targets import Achieved
 from supertickets.learning.speed import Speedup
 from supertickets.reports import tables
@@ -45,6 +48,7 @@ class Findings:
     outcome: Outcome | None
     levels: pd.DataFrame
     agreement: pd.DataFrame
+    bias: pd.DataFrame
     units: pd.DataFrame
     costs: pd.DataFrame
     failed: Mapping[str, str]
@@ -72,19 +76,40 @@ def gather(
     wanted, found, missing = follow(config, task, lambda run: named.get(run.name))
     counted = [record for record in records if record.name in found]
     ready = bool(comparable(counted))
+    choice = choose(counted, wanted.finalists) if ready else None
+    soups = [record for record in records if record.name in _soup_names(config, choice)]
+    rivals = baseline_runs(config, choice.sparsity) if choice else []
+    done = {*found, *(record.name for record in soups), *(run.name for run in rivals)}
+    outcome = None
+    if choice:
+        outcome = conclude(task, counted, config.encoder.name, speedup, target, wanted.finalists, soups)
+    if outcome is not None:
+        own = full_models(counted), comparable(counted)[outcome.sparsity]
+        outcome = replace(outcome, baselines=conclude_baselines(task, config, outcome.sparsity, records, *own))
+    named_rivals = [run.name for run in rivals if run.name not in named]
+    lacking = tuple(dict.fromkeys([*(run.name for run in missing), *named_rivals]))
     return Findings(
         config=config,
         task=task,
         data=data,
         records=tuple(counted),
         schedule=wanted,
-        missing=tuple(run.name for run in missing),
-        unplanned=tuple(record.name for record in records if record.name not in found),
-        choice=choose(counted, wanted.finalists) if ready else None,
-        outcome=conclude(task, counted, config.encoder.name, speedup, target, wanted.finalists) if ready else None,
+        missing=lacking,
+        unplanned=tuple(record.name for record in records if record.name not in done),
+        choice=choice,
+        outcome=outcome,
         levels=tables.levels(task, counted, resamples),
-        agreement=tables.agreement(counted),
+        agreement=tables.agreement(counted, config.tickets, config.units.multiple),
+        bias=tables.bias_variance(task, counted, resamples),
         units=tables.units(counted),
         costs=tables.costs(counted),
-        failed={run.name: failed[run.name] for run in missing if run.name in failed},
+        failed={name: failed[name] for name in lacking if name in failed},
     )
+
+
+def _soup_names(config: Config, choice: Choice | None) -> set[str]:
+    """The names of the soups that belong to the chosen level."""
+    recipe = config.delivery.soup
+    if choice is None or recipe == "none":
+        return set()
+    return {SoupRun(config, recipe, sparsity).name for sparsity in (0.0, choice.sparsity)}

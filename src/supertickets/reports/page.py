@@ -14,7 +14,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from supertickets import settings, storage
-from supertickets.reports import figures, prose, rows
+from supertickets.reports import bias_figures, figures, prose, rows
 from supertickets.reports.findings import Findings
 from supertickets.reports.style import FFN_NAMES
 
@@ -85,6 +85,8 @@ def _figures(findings: Findings) -> dict[str, Any]:
         "units_caption": prose.units_caption(findings),
         "ffn_name": FFN_NAMES[findings.config.units.ffn],
         "unit_levels": rows.unit_levels(findings, shown),
+        "bias": embedded(bias_figures.bias_variance(findings.bias)) if len(findings.bias) else None,
+        "bias_caption": prose.bias_caption(findings),
         "agreement": embedded(figures.agreement(agreement)) if len(agreement) else None,
         "phases": prose.phases(findings),
         "race": prose.race(findings),
@@ -97,6 +99,8 @@ def _tables(findings: Findings) -> dict[str, Any]:
         "rows": rows.level_rows(findings),
         "protocol_text": prose.protocol(findings.outcome) if findings.outcome else None,
         "metric_text": prose.metrics(findings.task),
+        "baseline_columns": rows.BASELINE_COLUMNS,
+        "baselines": rows.baseline_rows(findings.outcome),
         "cost_columns": rows.cost_columns(findings.costs),
         "costs": rows.cost_rows(findings.costs),
     }

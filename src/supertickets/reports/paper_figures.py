@@ -12,9 +12,10 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from supertickets import storage
-from supertickets.reports.figures import MARGIN, phase_spans
+from supertickets.reports.bias_figures import paper_bias_variance
+from supertickets.reports.figures import phase_spans
 from supertickets.reports.findings import Findings
-from supertickets.reports.style import FAINT, INK, KINDS, PHASE_SHADES
+from supertickets.reports.style import DRAWN_BY, FAINT, INK, KINDS, MARGIN, PHASE_SHADES
 
 COLUMN = 3.4  # inches: one column of a two-column page
 STYLE: dict[Any, Any] = {
@@ -106,18 +107,27 @@ def curve(findings: Findings) -> Figure | None:
 
 
 def agreement(findings: Findings) -> Figure | None:
-    """Overlap of two seeds' winning tickets against chance, by level; None with fewer than two seeds."""
+    """Overlap of two winning tickets against chance, by level; None with fewer than two seeds."""
     table = findings.agreement
     if table.empty:
         return None
     figure = Figure(figsize=(COLUMN, 2.1), layout="constrained")
     axes = figure.add_subplot()
-    x, style = 100 * table["weights_encoder"], KINDS["winning"]
-    bars = [table["mean"] - table["low"], table["high"] - table["mean"]]
-    axes.errorbar(
-        x, table["mean"], yerr=bars, color=style.colour, marker="o", markersize=3, linewidth=1.2, label="two seeds"
-    )
-    axes.plot(x, table["chance"], "--", color=FAINT, linewidth=1.2, label="chance")
+    words = {"seed": "two seeds", "consensus": "{0} seeds, {0} others", "examples": "other examples"}
+    for of, rows in table.groupby("of", sort=False):
+        style, bars = DRAWN_BY[str(of)], [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
+        axes.errorbar(
+            100 * rows["weights_encoder"],
+            rows["mean"],
+            yerr=bars,
+            color=style.colour,
+            marker=style.paper_marker,
+            markersize=3,
+            linewidth=1.2,
+            label=words[str(of)].format(rows["seeds"].iloc[0]),
+        )
+    chance = table.drop_duplicates("sparsity")
+    axes.plot(100 * chance["weights_encoder"], chance["chance"], "--", color=FAINT, linewidth=1.2, label="chance")
     axes.invert_xaxis()
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("encoder weights remaining (%)")
@@ -126,4 +136,9 @@ def agreement(findings: Findings) -> Figure | None:
     return figure
 
 
-FIGURES: dict[str, Callable[[Findings], Figure | None]] = {"curve": curve, "agreement": agreement}
+def bias(findings: Findings) -> Figure | None:
+    """Squared bias and variance over seeds, as on the page; None with fewer than two seeds."""
+    return paper_bias_variance(findings.bias, COLUMN) if len(findings.bias) else None
+
+
+FIGURES: dict[str, Callable[[Findings], Figure | None]] = {"curve": curve, "bias": bias, "agreement": agreement}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from supertickets.config import Strategy, Teacher
+from supertickets.config import AcrossSeeds, Config, Scored, Strategy, Teacher
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import DEV_SELECTED, Outcome, signed, spread
 from supertickets.experiments.racing import reason
@@ -37,6 +37,12 @@ def tiles(outcome: Outcome) -> list[dict[str, Any]]:
         ),
         tile("Ticket minus full model", signed(outcome.difference.value), *interval_lines(outcome.difference)),
     ]
+    if outcome.soup is not None:
+        soup = outcome.soup
+        own = f"{signed(soup.ticket_gain.value)} to the mean of its {seeds(len(soup.seeds))}"
+        theirs = f"full models’ soup: {100 * soup.full.value:.1f}"
+        made.append(tile(f"Ticket’s {soup.recipe} soup", f"{100 * soup.ticket.value:.1f}", theirs, own))
+        made.append(tile("Ticket soup minus full soup", signed(soup.difference.value), interval(soup.difference)))
     if control is not None:
         where = f"both at level {control.sparsity:g}"
         made.append(tile("Winning minus random", signed(control.difference.value), interval(control.difference), where))
@@ -137,17 +143,18 @@ def terms(findings: Findings) -> list[tuple[str, str]]:
         ("Interval", INTERVAL_METHOD),
         (
             "Super ticket",
-            f"{_COMPETING[findings.config.strategy]} with the highest mean score on the selection splits, which are "
-            "held out of the training examples, another one for each seed. The report split plays no part in the "
-            "choice.",
+            f"{_COMPETING[findings.config.strategy]} with the highest mean score on the "
+            f"{_SPLITS[findings.config.selection.split]}. "
+            "The report split plays no part in the choice.",
         ),
         (
             DEV_SELECTED,
             "The level with the highest score on the report split, reported on that same split: how the paper’s recipe "
             "picks. Of several noisy levels the best looks better than it is.",
         ),
-        ("Winning, random, losing", _KINDS_TEXT + _TEACHERS[findings.config.training.teacher]),
+        ("Winning, random, losing", _kinds(findings.config)),
         ("Level", _level(findings)),
+        *([("Soup", _SOUP_TEXT)] if findings.config.delivery.soup != "none" else []),
         (
             "Weights",
             "Counted from the shapes, biases included; “all” adds the embeddings, and leaves out the task head.",
@@ -156,8 +163,16 @@ def terms(findings: Findings) -> list[tuple[str, str]]:
 
 
 _COMPETING: dict[Strategy, str] = {"grid": "The winning level", "race": "Of the winning levels with every seed, that"}
+_SPLITS: dict[AcrossSeeds, str] = {
+    "per_seed": "selection splits, which are held out of the training examples, another one for each seed",
+    "common": "selection split, which is held out of the training examples, the same for all seeds",
+}
+_DRAWN: dict[Scored, str] = {
+    "seed": "to the tuned model",
+    "consensus": "to the seeds’ tuned models together (their normalised importance, averaged: one ticket a level)",
+}
 _KINDS_TEXT = (
-    "Winning tickets keep the units that matter most to the tuned model, losing tickets those that matter least; "
+    "Winning tickets keep the units that matter most {drawn}, losing tickets those that matter least; "
     "random tickets are drawn without replacement and have exactly the winning ticket’s numbers of heads and FFN "
     "units. Each is rewound to the pretrained weights and trained anew"
 )
@@ -165,6 +180,17 @@ _TEACHERS: dict[Teacher, str] = {
     "none": ".",
     "full": ", on the labels and on the outputs of its seed’s tuned full model for the training examples.",
 }
+
+
+_SOUP_TEXT = (
+    "One model whose weights are the mean of the seeds’: they share mask, pretrained weights and task head. A greedy "
+    "soup takes seeds by their selection score, as long as the soup’s does not fall. Its interval counts the "
+    "examples, and the seeds by leaving out each of them in turn (jackknife)."
+)
+
+
+def _kinds(config: Config) -> str:
+    return _KINDS_TEXT.format(drawn=_DRAWN[config.tickets.importance]) + _TEACHERS[config.training.teacher]
 
 
 def _level(findings: Findings) -> str:
@@ -195,6 +221,16 @@ def units_caption(findings: Findings) -> str:
     if findings.config.units.ffn == "neuron":
         text += " Grey squares: share of the layer’s FFN neurons that is kept, mean over seeds."
     return text
+
+
+def bias_caption(findings: Findings) -> str:
+    """How to read the figure of bias and variance."""
+    what = "the squared error" if findings.task.kind == "regression" else "the squared error of the probabilities"
+    return (
+        f"On the report split {what} of one seed’s model is, on average, the squared bias (that of the mean prediction "
+        "over seeds) plus the variance (of predictions about that mean). Both are corrected for the number of seeds; "
+        "noise in the labels counts as bias. Bars and band: 95 % intervals over examples, and over seeds from three on."
+    )
 
 
 def origin(findings: Findings) -> list[tuple[str, str]]:

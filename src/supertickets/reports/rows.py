@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from supertickets.config import AcrossSeeds
 from supertickets.data.tasks import Task
-from supertickets.experiments.outcome import DEV_SELECTED, signed
+from supertickets.experiments.outcome import DEV_SELECTED, Outcome, signed
+from supertickets.experiments.statistics import Interval
 from supertickets.reports.findings import Findings
 from supertickets.reports.style import FFN_NAMES, KINDS
 
@@ -149,6 +151,42 @@ def unit_levels(findings: Findings, shown: float | None) -> list[dict[str, Any]]
     return made
 
 
+BASELINE_COLUMNS = (
+    "Baseline",
+    "Chosen setting",
+    "Encoder\u00a0%",
+    "Report score",
+    "Minus full, 95\u00a0%",
+    "Ticket minus it, 95\u00a0%",
+    "Selection",
+    "Trainings",
+)
+
+
+def baseline_rows(outcome: Outcome | None) -> list[list[str]]:
+    """The table of baselines as text; scores x 100."""
+    made = []
+    for one in outcome.baselines if outcome else ():
+        mean, std = 100 * one.report.mean, 100 * one.report.std
+        rival = f", {one.against.replace('_', ' ')}" if one.against else ""
+        cells = [one.words, one.setting, f"{100 * one.weights_encoder:.1f}", f"{mean:.1f} ± {std:.1f}"]
+        made.append(
+            [
+                *cells,
+                ranged(one.to_full),
+                f"{ranged(one.ticket)}{rival}",
+                f"{100 * one.selection:.1f}",
+                str(one.trainings),
+            ]
+        )
+    return made
+
+
+def ranged(value: Interval) -> str:
+    """A difference and its interval."""
+    return f"{signed(value.value)} ({signed(value.low)} to {signed(value.high)})"
+
+
 def cost_columns(costs: pd.DataFrame) -> list[str]:
     """The headings of the table of costs."""
     names = {"kind": "Runs of", "runs": "Runs", "total": "Together", "trained_examples": "Examples trained on"}
@@ -186,11 +224,15 @@ def sizes(findings: Findings) -> list[dict[str, Any]]:
     training = None if used is None or held_out is None else used - held_out
     return [
         _size("training", training, train, "fine-tuning and scoring"),
-        _size(
-            "selection", held_out, {}, "choosing the super ticket; each seed holds out its own from the training file"
-        ),
+        _size("selection", held_out, {}, f"choosing the super ticket; {_HELD_OUT[findings.config.selection.split]}"),
         _size("report", reported, report, "reporting only; the same examples for every seed"),
     ]
+
+
+_HELD_OUT: dict[AcrossSeeds, str] = {
+    "per_seed": "each seed holds out its own from the training file",
+    "common": "held out from the training file, the same examples for every seed",
+}
 
 
 def drawn(recorded: Mapping[str, Any], limit: int | None) -> int | None:

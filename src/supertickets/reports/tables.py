@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from supertickets.config import TicketsConfig
 from supertickets.data.tasks import Task
+from supertickets.experiments.bias import decompose
 from supertickets.experiments.outcome import full_models, of_kind
 from supertickets.experiments.records import Record
+from supertickets.experiments.stability import importance_of, mask_of, recorded, stability
 from supertickets.experiments.statistics import Interval, difference, mean_interval, summary
 from supertickets.tickets.importance import Importance
-from supertickets.tickets.masks import Mask
-from supertickets.tickets.overlaps import overlaps
-from supertickets.tickets.structures import Structures
 
 KIND_ORDER = ("full", "winning", "random", "losing")
 
@@ -41,22 +42,42 @@ def levels(task: Task, records: Sequence[Record], resamples: int = 2000) -> pd.D
     return pd.DataFrame(rows)
 
 
-def agreement(records: Sequence[Record]) -> pd.DataFrame:
-    """Per level of the winning tickets: mean, lowest and highest Jaccard over pairs of seeds, and what chance gives.
+def agreement(records: Sequence[Record], tickets: TicketsConfig | None = None, multiple: int = 8) -> pd.DataFrame:
+    """Per level and way of drawing: mean, lowest and highest Jaccard of two tickets, and what chance gives.
 
-    Levels with fewer than two seeds are left out.
+    A ticket is drawn by one seed's importance (`of` is "seed": the recorded tickets, where each seed drew its own)
+    or by the consensus of several (`experiments.stability`). Where nothing can be compared there is no row.
+    """
+    tickets = tickets or TicketsConfig()
+    drawn = of_kind(records, "winning")
+    found = stability(records, tickets, list(drawn), multiple)
+    if tickets.importance == "seed":
+        singly = [one for level, group in drawn.items() if (one := recorded(level, group)) is not None]
+        found = [*singly, *(one for one in found if one.of != "seed")]
+    weights = {s: float(np.mean([r.size.weights_encoder for r in group])) for s, group in drawn.items()}
+    rows = [{"weights_encoder": weights[one.sparsity]} | asdict(one) for one in found]
+    columns = ["sparsity", "weights_encoder", "of", "seeds", "mean", "low", "high", "chance", "pairs"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def bias_variance(task: Task, records: Sequence[Record], resamples: int = 2000) -> pd.DataFrame:
+    """One row per kind and sparsity with two seeds at least: squared bias and variance over seeds, and their sum.
+
+    None of them where the full model's is the only one.
+    `bias` and `variance` have intervals in the columns `<name>_low` and `<name>_high` (`experiments.bias`).
     """
     rows = []
-    for sparsity, group in of_kind(records, "winning").items():
-        if len(group) > 1:
-            found, by_chance = overlaps([mask_of(record) for record in group])
-            chance = float(np.mean(by_chance))
-            weights = float(np.mean([r.size.weights_encoder for r in group]))
-            low, high = float(min(found)), float(max(found))
-            mean = min(max(float(np.mean(found)), low), high)  # the mean of equal numbers may be rounded past them
-            row = {"sparsity": sparsity, "weights_encoder": weights, "mean": mean}
-            rows.append(row | {"low": low, "high": high, "chance": chance, "pairs": len(found)})
-    return pd.DataFrame(rows, columns=["sparsity", "weights_encoder", "mean", "low", "high", "chance", "pairs"])
+    for kind in KIND_ORDER:
+        for sparsity, group in of_kind(records, kind).items():
+            if len(group) > 1:
+                found = decompose(task, group, resamples)
+                weights = float(np.mean([r.size.weights_encoder for r in group]))
+                row = {"kind": kind, "sparsity": sparsity, "weights_encoder": weights, "seeds": len(group)}
+                row |= {"loss": found.loss} | _interval("bias", found.bias) | _interval("variance", found.variance)
+                rows.append(row)
+    rows = rows if len(rows) > 1 else []  # the full model's alone are nothing to compare
+    named = [f"{name}{end}" for name in ("bias", "variance") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["kind", "sparsity", "weights_encoder", "seeds", "loss", *named])
 
 
 def units(records: Sequence[Record]) -> pd.DataFrame:
@@ -91,24 +112,6 @@ def costs(records: Sequence[Record]) -> pd.DataFrame:
             row = {"kind": kind, "runs": len(group)} | seconds | {"total": sum(seconds.values())}
             rows.append(row | {"trained_examples": sum(r.cost.trained_examples for r in group)})
     return pd.DataFrame(rows, columns=["kind", "runs", *stages, "total", "trained_examples"])
-
-
-def mask_of(record: Record) -> Mask:
-    """The mask in a ticket's record, over structures whose units all weigh one: enough to compare masks."""
-    heads, ffn = record.arrays["heads"], record.arrays["ffn"]
-    return Mask(_unweighted(heads.shape, ffn.shape), np.asarray(heads, np.bool_), np.asarray(ffn, np.bool_))
-
-
-def importance_of(record: Record) -> Importance:
-    """The scores in a tuned model's record, over structures as `mask_of` has them."""
-    heads, ffn = record.arrays["importance_heads"], record.arrays["importance_ffn"]
-    rounds = record.settings.get("scoring.rounds", 1)  # records from before there were rounds do not have it
-    return Importance(_unweighted(heads.shape, ffn.shape), heads, ffn, "order" if rounds > 1 else "raw")
-
-
-def _unweighted(heads: tuple[int, ...], ffn: tuple[int, ...]) -> Structures:
-    total = int(np.prod(heads) + np.prod(ffn))
-    return Structures("recorded", np.ones(heads, np.int64), np.ones(ffn, np.int64), total, total)
 
 
 def _importance(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray] | None:

@@ -68,6 +68,21 @@ class Importance:
         heads, ffn = (np.mean([getattr(one, name) for one in several], axis=0) for name in ("heads", "ffn"))
         return cls(first, heads, ffn, several[0].scale, several[0].present)
 
+    @classmethod
+    def consensus(cls, several: Sequence[Importance], *, joint: bool = False) -> Importance:
+        """The mean of scores that count alike: each is divided by its own norms before.
+
+        By those of `normalised`; for the joint ranking, which compares scores of all layers and kinds of unit, by
+        one norm over all of them. Raises as `mean` does.
+        """
+        return cls.mean([one._over_one_norm() if joint else one.normalised() for one in several])
+
+    def _over_one_norm(self) -> Importance:
+        split = self.heads.size
+        scores = _divided(np.concatenate([self.heads, self.ffn], axis=None)[None], axis=None)[0]
+        heads, ffn = scores[:split].reshape(self.heads.shape), scores[split:].reshape(self.ffn.shape)
+        return Importance(self.structures, heads, ffn, self.scale, self.present)
+
     def normalised(self) -> Importance:
         """Heads over the L2 norm of their layer, FFN sublayers over that of all layers (the paper's section 3).
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from supertickets import storage
+from supertickets import settings, storage
 from supertickets.errors import UserError
 from supertickets.experiments.layout import (
     CONFIG_FILE,
@@ -18,6 +18,7 @@ from supertickets.experiments.layout import (
     TASK_FILE,
 )
 from supertickets.experiments.origins import task_of
+from supertickets.experiments.plans import plan
 from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import load_all
 from supertickets.experiments.transfer_folder import check_no_transfer
@@ -166,4 +167,6 @@ def _sweep(source: Path) -> Sweep | None:
         return None
     task = task_of(folder)
     delivered = storage.read_sealed(folder / SPEED_FILE) if (folder / SPEED_FILE).is_file() else {}
-    return Sweep(task, load_all(folder), storage.read_sealed(folder / OUTCOME_FILE), delivered)
+    planned = {run.name for run in plan(settings.load(folder / CONFIG_FILE))}
+    records = [record for record in load_all(folder) if record.name in planned]
+    return Sweep(task, records, storage.read_sealed(folder / OUTCOME_FILE), delivered)

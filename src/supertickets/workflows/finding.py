@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from supertickets import settings, storage
-from supertickets.config import Budget, Config
+from supertickets.config import Budget, Config, RecipeName
 from supertickets.experiments.layout import CONFIG_FILE, SPEED_FILE, SUPER_TICKET
 from supertickets.experiments.outcome import Outcome
 from supertickets.experiments.progress import Progress, Silent
 from supertickets.experiments.targets import Target, kept_target
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from supertickets.experiments.runs import Run, SoupRun, TicketRun
     from supertickets.experiments.staff import OnRay
-    from supertickets.experiments.workspace import Inputs
+    from supertickets.experiments.workspace import Inputs, Workspace
 
 DEMO: dict[str, Any] = {
     "data": {"task": "movie-reviews", "train_examples": 1000, "report_examples": 1000},
@@ -52,6 +55,7 @@ def find(
     target: str | None = None,
     out: Path | str | None = None,
     budget: Budget | None = None,
+    recipe: RecipeName | None = None,
     workers: int | Literal["ray"] | None = None,
     ray_address: str | None = None,
     config: Path | str | None = None,
@@ -81,6 +85,7 @@ def find(
         "encoder": {"name": encoder},
         "tickets": {"target": target},
         "budget": budget,
+        "recipe": recipe,
     }
     embedded = task is None and train is None and config is None
     file = None if config is None else Path(config)
@@ -110,7 +115,9 @@ def sweep(
 def _strategy(folder: Path) -> dict[str, Any]:
     """The strategy where nobody sets one: a folder goes on as it was begun, so that a grid stays a grid."""
     begun = folder / CONFIG_FILE
-    return {"strategy": settings.load(begun).strategy} if begun.is_file() else NEW
+    if not begun.is_file() or settings.names(begun, "tasks") or settings.names(begun, "shares"):
+        return NEW  # of another kind of folder the owner's check speaks
+    return {"strategy": settings.load(begun).strategy}
 
 
 def _examples(inputs: Inputs) -> str:
@@ -163,13 +170,13 @@ def _sweep_task(
 ) -> Found:
     """From whatever is in the folder already to the delivered ticket and the report."""
     from supertickets.experiments.aiming import aimed
-    from supertickets.experiments.attempts import insist
-    from supertickets.experiments.delivery import deliver, is_delivered, super_run
+    from supertickets.experiments.baselines import baseline_runs
+    from supertickets.experiments.delivery import delivered_run
     from supertickets.experiments.failures import check_enough, failures
     from supertickets.experiments.outcome import choose, comparable
     from supertickets.experiments.racing import schedule
-    from supertickets.experiments.staff import chosen, opened
-    from supertickets.experiments.sweeps import run_missing
+    from supertickets.experiments.staff import chosen, opened, use_threads_of_a_run
+    from supertickets.experiments.sweeps import run_missing, run_these
     from supertickets.experiments.workspace import Inputs, check_not_a_strangers
     from supertickets.workflows.reporting import conclude_and_report
 
@@ -188,11 +195,44 @@ def _sweep_task(
             records = run_missing(prepared, pool, size, progress)
             wanted = schedule(prepared.config, prepared.task, records)
             check_enough(folder, failures(folder, [run.name for run in wanted.runs]), bool(comparable(records)))
-            run = super_run(prepared, records, choose(records, wanted.finalists).sparsity)
-            if not is_delivered(prepared, run):
-                (folder / SPEED_FILE).unlink(missing_ok=True)  # of another super ticket, or damaged
-                conclude_and_report(folder)  # the result is there even if the rest fails
-                progress.say("training the super ticket once more, to keep its model, and timing it")
-                insist(pool, deliver, folder, run)
+            sparsity = choose(records, wanted.finalists).sparsity
+            there = {record.name for record in records}
+            lost = {one.name for one in wanted.runs if one.name not in there}  # tried often enough by now
+            rivals = [one for one in baseline_runs(config, sparsity) if not lost & {one.name, *_names(one.needs)}]
+            if rivals:
+                run_these(prepared, rivals, pool, size, progress)
+            run, soups = delivered_run(prepared, records, sparsity)
+            if not soups and config.delivery.soup != "none":
+                progress.say("there is no soup, as a run of a seed has failed; a seed's own ticket is delivered")
+            use_threads_of_a_run(staff, config.cluster)  # soups are timed in this process
+            _deliver(prepared, run, soups, pool, progress)
         outcome, sentence, page = conclude_and_report(folder)
     return Found(sentence, outcome, page, folder / SUPER_TICKET)
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    return [run.name for run in runs]
+
+
+def _deliver(
+    sweep: Workspace, run: TicketRun | SoupRun, soups: Sequence[SoupRun], pool: Executor, progress: Progress
+) -> None:
+    """The chosen ticket's model, or the soup of its seeds, unless it is there; the result is there even if this fails.
+
+    With the soups stand their records, and the weights that they were made of go.
+    """
+    from supertickets.experiments.attempts import insist
+    from supertickets.experiments.delivery import deliver, is_delivered
+    from supertickets.experiments.soups import are_recorded, make_soups, remove_members
+    from supertickets.workflows.reporting import conclude_and_report
+
+    if not is_delivered(sweep, run) or not are_recorded(sweep, soups):
+        (sweep.folder / SPEED_FILE).unlink(missing_ok=True)  # of another super ticket, or damaged
+        conclude_and_report(sweep.folder)
+        if soups:
+            make_soups(sweep, soups, pool, progress)
+            deliver(sweep.folder, run)  # here, where its members lie
+        else:
+            progress.say("training the super ticket once more, to keep its model, and timing it")
+            insist(pool, deliver, sweep.folder, run)
+    remove_members(sweep.folder)

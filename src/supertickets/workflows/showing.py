@@ -215,6 +215,7 @@ _WHOLE = {
     "multitask": "full model, shared",
     "pretrained": "full model",
     "sharing-full": "full model, from ticket sharing",
+    "full-soup": "soup of full models",
 }
 _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from supertickets import settings, storage
 from supertickets.config import TransferConfig
 from supertickets.errors import UserError
 from supertickets.experiments.progress import Progress, Silent
+from supertickets.learning.processes import check_alone
 
 if TYPE_CHECKING:
     from supertickets.experiments.gathering import Gathering
@@ -38,7 +39,7 @@ def transfer(
     text_pair: str | None = None,
     label: str | None = None,
     out: Path | str | None = None,
-    workers: int | None = None,
+    workers: int | Literal["ray"] | None = None,
     config: Path | str | None = None,
     set: Sequence[str] = (),
     progress: Progress | None = None,
@@ -56,6 +57,9 @@ def transfer(
     from supertickets.experiments.transfers import transfer_missing
     from supertickets.workflows.reporting import conclude_and_report_transfer
 
+    check_alone("transfer")
+    if isinstance(workers, str):
+        raise UserError("a transfer runs on this machine only", f"--workers {workers}", "give a number")
     progress = progress or Silent()
     workers = default_workers() if workers is None else check_workers(workers)
     progress.say("checking the sharing experiment and the task")

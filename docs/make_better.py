@@ -1,0 +1,194 @@
+"""Write the tables of docs/better.md from the sweeps of runs/better.sh.
+
+Usage: python docs/make_better.py [FOLDER]   (default: results/better)
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from make_choices import BASE, Row, finished, interval_of, rows
+
+from supertickets.config import Config
+from supertickets.data.tasks import Task
+from supertickets.endings import Baseline
+from supertickets.experiments.baseline_outcome import chosen_variant
+from supertickets.experiments.baselines import ARMS, variants_of
+from supertickets.experiments.jackknife import Estimate
+from supertickets.experiments.outcome import choose, comparable, full_models, of_kind, signed, spread
+from supertickets.experiments.plans import plan
+from supertickets.experiments.records import Record, load_all
+from supertickets.experiments.runs import SOUPS
+from supertickets.experiments.statistics import Interval, average_difference, average_summary, difference, summary
+from supertickets.experiments.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "better.md"
+MARK = re.compile(r"<!-- made by docs/make_better.py -->.*<!-- end -->", re.DOTALL)
+Side = tuple[Task, Sequence[Record], Sequence[Record]]
+
+
+class Found(NamedTuple):
+    """One task's sweep of the recipe: its own records, all of them, and the chosen level."""
+
+    task: Task
+    config: Config
+    full: list[Record]
+    ticket: list[Record]
+    every: list[Record]
+    sparsity: float
+
+
+def main() -> None:
+    """Write the page's tables from the folder that is named, or from results/better."""
+    folder = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "results" / "better"
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), folder), encoding="utf-8")
+
+
+def filled(page: str, folder: Path) -> str:
+    """The page with its tables made from this folder."""
+    parts = [recipe_tables(folder / "recipe"), choice_tables(folder / "choices")]
+    body = "\n\n".join(part for part in parts if part) or "No result is kept yet."
+    return MARK.sub(lambda _: f"<!-- made by docs/make_better.py -->\n\n{body}\n\n<!-- end -->", page)
+
+
+def choice_tables(folder: Path) -> str:
+    """For each encoder, size and level: every choice on every task, and its mean difference to the base over tasks."""
+    cells = {path.name: _cell(path) for path in sorted(folder.glob("*")) if finished(path / BASE)}
+    parts = []
+    names = sorted(cells, key=lambda name: (_parts(name)[2], _parts(name)[1], name))
+    for (encoder, size), group in groupby(names, key=lambda name: _parts(name)[:0:-1]):
+        tasks = list(group)
+        for place in range(min(len(cells[name]) for name in tasks)):
+            title = (
+                f"### {encoder}, {size} training examples, {_weights(cells[tasks[0]][place])} of the encoder's weights"
+            )
+            parts += [title, _choices([_parts(name)[0] for name in tasks], [cells[name][place] for name in tasks])]
+    return "\n\n".join(["## What to drop, and how to score it", *parts]) if parts else ""
+
+
+def _parts(name: str) -> tuple[str, int, str]:
+    task, size, encoder = name.split("-")
+    return task, int(size), encoder
+
+
+def _cell(folder: Path) -> list[tuple[Task, list[Row]]]:
+    """Each level of the base, sparsest last, with the rows of every finished choice."""
+    sweeps = {path.name: Workspace.open(path) for path in sorted(folder.glob("*")) if finished(path)}
+    records = {name: load_all(sweep.folder) for name, sweep in sweeps.items()}
+    records = {BASE: records.pop(BASE), **records}
+    return [(sweeps[BASE].task, rows(level, sweeps[BASE], records)) for level in of_kind(records[BASE], "winning")]
+
+
+def _weights(cell: tuple[Task, list[Row]]) -> str:
+    return f"{100 * cell[1][0].weights:.0f} %"
+
+
+def _choices(tasks: list[str], cells: list[tuple[Task, list[Row]]]) -> str:
+    """One row a choice; the mean difference is over the tasks that have the choice, if all have it."""
+    by_choice = [{row.choice: row for row in made} for _, made in cells]
+    lines = [_line(["choice", *tasks, f"mean difference to `{BASE}` [95 %]"]), "|---" * (len(tasks) + 2) + "|"]
+    for name in dict.fromkeys(row.choice for _, made in cells for row in made):
+        shown = [spread(summary(found[name].records)) if name in found else "" for found in by_choice]
+        pairs: list[Side] = []
+        for (task, _), found in zip(cells, by_choice, strict=True):
+            if name in found:
+                pairs.append((task, found[name].records, found[BASE].records))
+        whole = name != BASE and len(pairs) == len(cells)
+        lines.append(_line([f"`{name}`", *shown, _gap(average_difference(pairs)) if whole else ""]))
+    return "\n".join(lines)
+
+
+def recipe_tables(folder: Path) -> str:
+    """The recipe's ticket, and its soup, against the full model's and every baseline, by task and on average."""
+    found = [_recipe(path) for path in sorted(folder.glob("*")) if finished(path)]
+    if not found:
+        return ""
+    tasks = [one.task.name for one in found]
+    kept = [f"{100 * sum(r.size.weights_encoder for r in one.ticket) / len(one.ticket):.1f} %" for one in found]
+    head = [_line(["", *tasks, "mean"]), "|---" * (len(tasks) + 2) + "|"]
+    lines = [*head, _line(["encoder weights kept", *kept, ""])]
+    lines += [_scores("full model", [one.full for one in found]), _scores("ticket", [one.ticket for one in found])]
+    lines += [_differences("ticket minus full model", [(one.task, one.ticket, one.full) for one in found])]
+    return "\n\n".join(["## The recipe", "\n".join([*lines, *_soups(found)]), _baselines(found)])
+
+
+def _recipe(folder: Path) -> Found:
+    sweep, every = Workspace.open(folder), load_all(folder)
+    planned = {run.name for run in plan(sweep.config)}
+    own = [record for record in every if record.name in planned]
+    sparsity = choose(own).sparsity
+    return Found(sweep.task, sweep.config, full_models(own), comparable(own)[sparsity], every, sparsity)
+
+
+def _soups(found: list[Found]) -> list[str]:
+    """Rows of the soups, where every task has both."""
+    both = [{record.kind: record for record in _souped(one)} for one in found]
+    if any(set(kinds) != set(SOUPS) for kinds in both):
+        return []
+    ticket, full = (
+        [Estimate.of_soup(one.task, both[i][kind], draw=i) for i, one in enumerate(found)] for kind in SOUPS
+    )
+    gaps = [a - b for a, b in zip(ticket, full, strict=True)]
+    single = [Estimate.of_mean(one.task, one.full, draw=i) for i, one in enumerate(found)]
+    gains = [a - b for a, b in zip(ticket, single, strict=True)]
+    lines = [
+        _line([f"{words} soup", *(f"{100 * one.value:.1f}" for one in [*side, Estimate.average(side)])])
+        for words, side in (("full", full), ("ticket", ticket))
+    ]
+    for words, each in (("ticket soup minus full soup", gaps), ("ticket soup minus full model", gains)):
+        lines.append(_line([words, *(_gap(one.interval) for one in [*each, Estimate.average(each)])]))
+    return lines
+
+
+def _souped(one: Found) -> list[Record]:
+    soup, levels = one.config.delivery.soup, (0.0, one.sparsity)
+    return [r for r in one.every if r.settings.get("delivery.soup") == soup and r.sparsity in levels]
+
+
+def _baselines(found: list[Found]) -> str:
+    """Every baseline of which all tasks have all runs: its score, and ticket minus it."""
+    arms: list[Baseline] = [arm for arm in ARMS if all(_arm(one, arm) is not None for one in found)]
+    tasks = [one.task.name for one in found]
+    lines = [_line(["ticket minus baseline", *tasks, "mean"]), "|---" * (len(tasks) + 2) + "|"]
+    for arm in arms:
+        against = ARMS[arm].against
+        rivals = [_arm(one, against) if against in arms and against else one.ticket for one in found]
+        sides = [
+            (one.task, rival or one.ticket, _arm(one, arm) or []) for one, rival in zip(found, rivals, strict=True)
+        ]
+        lines.append(_differences(ARMS[arm].words, sides))
+    return "\n".join(lines) if arms else ""
+
+
+def _arm(one: Found, arm: Baseline) -> list[Record] | None:
+    by_name = {record.name: record for record in one.every}
+    chosen = chosen_variant(variants_of(one.config, arm, one.sparsity), by_name)
+    return chosen[1] if chosen else None
+
+
+def _scores(words: str, groups: list[list[Record]]) -> str:
+    return _line([words, *(spread(summary(group)) for group in groups), spread(average_summary(groups))])
+
+
+def _differences(words: str, sides: Sequence[Side]) -> str:
+    return _line([words, *(_gap(difference(*side)) for side in sides), _gap(average_difference(sides))])
+
+
+def _gap(value: Interval) -> str:
+    return f"{signed(value.value)} {interval_of(value)}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
