@@ -68,6 +68,7 @@ def test_the_sentence_says_what_happened(
     """Gain, loss or neither, with seeds, tasks either way, the random control and the weights."""
     outcome = conclude_sharing(experiment(gains), resamples=200)
     text = sentence(outcome)
+    assert "trained alone, the tasks score " in text
     assert outcome.gained is gained
     assert text.startswith(start)
     assert f"better on {counts[0]} and worse on {counts[1]} of the tasks" in text

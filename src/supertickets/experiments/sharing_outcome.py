@@ -177,8 +177,9 @@ def sentence(outcome: SharingOutcome) -> str:
         each = ", ".join(f"{NAMES[method]} {spread(scores[method])}" for method in trained)
         return f"Without sharing and plain multi-task learning no gain is claimed. Mean over {over}: {each}."
     seeds = f"{gap.n_seeds} seed{'s' if gap.n_seeds > 1 else ', so the interval counts examples only'}"
+    alone = f"; trained alone, the tasks score {spread(scores['full'])}" if "full" in scores else ""
     return (
-        f"{_verdict(gap)}: on the mean over {over} {_scored(scores, gap)}{_told(gap)}, {seeds}; "
+        f"{_verdict(gap)}: on the mean over {over} {_scored(scores, gap)}{_told(gap)}, {seeds}{alone}; "
         f"{_by_task(outcome)}{_control(outcome)}; a task keeps {100 * outcome.kept.mean.all:.1f} % of the weights on "
         f"average, all of them together {100 * outcome.kept.union.all:.1f} %."
     )
