@@ -12,14 +12,14 @@ import torch
 
 import supertickets
 from supertickets import find
-from supertickets.experiments import lottery
+from supertickets.experiments import lottery, members, soups
 from supertickets.experiments.delivery import delivered_run
 from supertickets.experiments.executors import InProcess
 from supertickets.experiments.progress import Silent
 from supertickets.experiments.records import Record, load_all
-from supertickets.experiments.runs import SoupRun, TicketRun, TuneRun
+from supertickets.experiments.runs import Run, SoupRun, TicketRun, TuneRun
 from supertickets.experiments.soup_outcome import conclude_soups
-from supertickets.experiments.soups import are_recorded, make_soups, remove_members, soup, soup_runs
+from supertickets.experiments.soups import are_recorded, make_soups, soup, soup_runs
 from supertickets.experiments.workspace import Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.tickets.importance import Importance
@@ -32,10 +32,16 @@ OWN = (*SHORT[:3], "tickets.levels=[0.5]", "tickets.kinds=[winning, random]", "s
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory, films: Path, tiny_bert_folder: Path) -> Found:
-    """A finished `find` with a uniform soup of two seeds."""
+    """A finished `find` with a uniform soup of two seeds; its one level's models are not trained a second time."""
     own = {"train": f"{films}/train.csv", "test": f"{films}/test.csv", "text": "review", "label": "stars"}
     out = tmp_path_factory.mktemp("souped") / "out"
-    return find(**own, encoder=str(tiny_bert_folder), out=out, workers=1, set=OWN)
+
+    def once_more(run: Run, _: Workspace) -> None:
+        raise AssertionError(f"{run.name} has been trained in the sweep")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(soups, "perform", once_more)
+        return find(**own, encoder=str(tiny_bert_folder), out=out, workers=1, set=OWN)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +150,7 @@ def test_a_torn_member_is_refused(found: Found, sweep: Workspace) -> None:
         soup(runs[0], sweep)
     make_soups(sweep, runs, InProcess(), Silent())  # the torn member is trained once more
     assert soup(runs[0], sweep).record.report == Record.load(sweep.run_folder(runs[0])).report
-    remove_members(sweep.folder)
+    members.remove(sweep.folder)
 
 
 def test_a_damaged_soup_is_made_again(found: Found, sweep: Workspace, tmp_path: Path) -> None:

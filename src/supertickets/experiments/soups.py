@@ -1,26 +1,23 @@
 """Soups of a finished sweep: the seeds' models of the chosen ticket, and of the full model, averaged.
 
-A sweep keeps no weights, so the models of both are trained once more; on a CPU they are the recorded ones.
+Members that the sweep has not kept (`members.is_wanted`) are trained once more; on a CPU they are the recorded ones.
 Each waits in `members/` until the soups are delivered: a killed run resumes there.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
-import torch
 from transformers import PreTrainedModel
 
-from supertickets import storage
 from supertickets.encoders.pruning import prune
 from supertickets.errors import UserError
+from supertickets.experiments import members
 from supertickets.experiments.attempts import completed, insisting
 from supertickets.experiments.bench import Bench, Result
-from supertickets.experiments.layout import MEMBERS
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, SoupRun
@@ -31,8 +28,6 @@ from supertickets.learning.evaluation import predict
 from supertickets.learning.souping import RECIPES, State, mean_weights
 from supertickets.tickets.masks import Mask
 from supertickets.tickets.ticket import Ticket
-
-WEIGHTS_FILE, CHECKSUM_FILE = "weights.safetensors", "weights.json"
 
 
 def soup_runs(sweep: Workspace, sparsity: float) -> tuple[SoupRun, SoupRun]:
@@ -47,9 +42,10 @@ def make_soups(sweep: Workspace, runs: Sequence[SoupRun], pool: Executor, progre
 
     Members are trained in the pool; averaging is a few evaluations, and done here, where all members lie.
     """
-    members = [run for soup in runs for run in soup.members if not _is_kept(sweep, run)]
-    progress.say(f"training {len(members)} models once more, to average their weights")
-    for run in completed(pool, keep_member, members, sweep.folder, insisting()):
+    gone = [run for soup in runs for run in soup.members if not _is_kept(sweep, run)]
+    if gone:
+        progress.say(f"training {len(gone)} models once more, to average their weights")
+    for run in completed(pool, keep_member, gone, sweep.folder, insisting()):
         progress.say(f"{run.name} is ready")
     for one in runs:
         if not _is_recorded(sweep, one):
@@ -71,9 +67,7 @@ def keep_member(run: Run, folder: Path) -> None:
     sweep = Workspace.open(folder)
     result = perform(run, sweep)
     check_as_recorded(result, Record.load(sweep.run_folder(run), run.name), sweep.run_folder(run))
-    arrays = {name: value.detach().cpu().numpy() for name, value in result.model.state_dict().items()}
-    checksum = storage.write_arrays(_member(sweep, run) / WEIGHTS_FILE, arrays)
-    storage.write_json(_member(sweep, run) / CHECKSUM_FILE, {"sha256": checksum})
+    members.keep(folder, run, result.model)
 
 
 def soup(run: SoupRun, sweep: Workspace) -> Result:
@@ -87,7 +81,9 @@ def soup(run: SoupRun, sweep: Workspace) -> Result:
     mask = _mask(run, sweep, bench)
     model = bench.rewind_point.model()
     model = prune(model, mask) if run.sparsity else model
-    pot = _Pot(model, {member.seed: _weights(sweep, member) for member in run.members}, sweep, bench.splits)
+    pot = _Pot(
+        model, {member.seed: members.weights(sweep.folder, member) for member in run.members}, sweep, bench.splits
+    )
     recipe, seeds = RECIPES[run.recipe], tuple(member.seed for member in run.members)
     with bench.timed("averaging"):
         without = [recipe([s for s in seeds if s != left_out], pot.score) for left_out in seeds]
@@ -108,11 +104,6 @@ def check_as_recorded(result: Result, recorded: Record, where: Path) -> None:
     if alike and found != recorded.report.main:
         what = f"retraining gave {found:.4f}, the record says {recorded.report.main:.4f}"
         raise UserError(what, str(where), "delete the sweep's runs and run it anew")
-
-
-def remove_members(folder: Path) -> None:
-    """Free the disk of the members' weights, which are not needed once the soups are delivered."""
-    shutil.rmtree(folder / MEMBERS, ignore_errors=True)
 
 
 class _Pot:
@@ -163,19 +154,9 @@ def _ticket(run: SoupRun, sweep: Workspace, mixed: tuple[int, ...]) -> Ticket | 
     )
 
 
-def _weights(sweep: Workspace, run: Run) -> State:
-    place = _member(sweep, run)
-    arrays = storage.read_arrays(place / WEIGHTS_FILE, sha256=storage.read_json(place / CHECKSUM_FILE)["sha256"])
-    return {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
-
-
-def _member(sweep: Workspace, run: Run) -> Path:
-    return sweep.folder / MEMBERS / run.name
-
-
 def _is_kept(sweep: Workspace, run: Run) -> bool:
     """Whether the member's weights are there and whole; damaged ones are removed."""
-    return _is_whole(_member(sweep, run) / CHECKSUM_FILE, lambda: _weights(sweep, run))
+    return _is_whole(members.seal(sweep.folder, run), lambda: members.weights(sweep.folder, run))
 
 
 def _is_recorded(sweep: Workspace, run: SoupRun) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from supertickets.errors import UserError
-from supertickets.experiments import lottery
+from supertickets.experiments import lottery, members
 from supertickets.experiments.bench import Result
 from supertickets.experiments.failures import Setbacks, fault_of
 from supertickets.experiments.plans import cost
@@ -79,8 +79,7 @@ def _execute(
     waiting, running = list(missing), dict[Future[None], Run]()
     try:
         while waiting or running:
-            ready = [run for run in waiting if all(_is_done(sweep, tune) for tune in run.needs)]
-            for run in ready[: workers - len(running)]:
+            for run in _ready(sweep, waiting, workers - len(running)):
                 waiting.remove(run)
                 running[pool.submit(_perform_and_save, run, sweep.folder)] = run
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -118,6 +117,8 @@ def _perform_and_save(run: Run, folder: Path) -> None:
     result = perform(run, sweep)
     if result.ticket is not None:
         result.ticket.save(sweep.ticket_folder(run))
+    if members.is_wanted(run, sweep.config):
+        members.keep(folder, run, result.model)
     result.record.save(sweep.run_folder(run))
 
 

@@ -221,9 +221,10 @@ def _deliver(
 
     With the soups stand their records, and the weights that they were made of go.
     """
+    from supertickets.experiments import members
     from supertickets.experiments.attempts import insist
     from supertickets.experiments.delivery import deliver, is_delivered
-    from supertickets.experiments.soups import are_recorded, make_soups, remove_members
+    from supertickets.experiments.soups import are_recorded, make_soups
     from supertickets.workflows.reporting import conclude_and_report
 
     if not is_delivered(sweep, run) or not are_recorded(sweep, soups):
@@ -235,4 +236,4 @@ def _deliver(
         else:
             progress.say("training the super ticket once more, to keep its model, and timing it")
             insist(pool, deliver, sweep.folder, run)
-    remove_members(sweep.folder)
+    members.remove(sweep.folder)
