@@ -26,8 +26,10 @@ def main() -> None:
 
 
 def kept_results() -> list[Path]:
-    """The folders under results/ that have an outcome, in the order of their names."""
-    return sorted(path.parent for path in (ROOT / "results").glob("*/outcome.json"))
+    """The sweeps under results/ that have an outcome, in the order of their names; no experiment of several tasks."""
+    return sorted(
+        path.parent for path in (ROOT / "results").glob("*/outcome.json") if not (path.parent / "tasks").is_dir()
+    )
 
 
 def filled(readme: str, folders: list[Path]) -> str:
