@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from supertickets import UserError, export, load, predict, settings, share, storage
+from supertickets import UserError, check, export, load, predict, settings, share, storage
 from supertickets.cli.app import main
 from supertickets.conflicts import task_config
 from supertickets.experiments import layout
@@ -178,6 +179,15 @@ def test_given_tickets_stand_in_for_sweeps(shared: Shared, config: Path, tmp_pat
         for folder in (tmp_path / "out", config.parent / "out")
     )
     assert_same(ours, theirs)
+
+
+def test_tickets_of_another_task_are_refused(shared: Shared, config: Path, tmp_path: Path) -> None:
+    """The films' sweep would be trained under the name of RTE; `check` says so, too."""
+    films = config.parent / "out" / "tasks" / "films"
+    options = [*SHORTEST, ARMS, f"tasks.rte.ticket={films}"]
+    for ask in (partial(share, config, out=tmp_path / "out", workers=1), partial(check, config)):
+        with pytest.raises(UserError, match=r"^.*films: task rte: its tickets are of another task, films"):
+            ask(set=options)
 
 
 # ---- predict

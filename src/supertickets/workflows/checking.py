@@ -122,7 +122,7 @@ def _check_shared(file: Path, config: ShareConfig) -> CheckedSharing:
     for name in config.tasks:
         with naming(name):
             if name in given:
-                check_tickets(Path(given[name]), config, encoder)
+                check_tickets(Path(given[name]), name, config, encoder)
             else:
                 tasks[name] = _check_one(file, task_config(config, name))
     return CheckedSharing(

@@ -86,6 +86,6 @@ def _check_tasks(folder: Path, config: ShareConfig) -> None:
             continue  # begun already: its sweep compares all that it depends on
         with naming(task):
             if given:
-                check_tickets(home, config, encoder)
+                check_tickets(home, task, config, encoder)
             else:
                 Inputs.read(task_config(config, task))
