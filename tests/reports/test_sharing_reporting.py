@@ -107,7 +107,12 @@ def test_show_tells_of_tasks_and_result(finished: tuple[Path, Path, list[str]]) 
     assert rows["result"] == text
     assert rows["done"].startswith("6 of 6 multi-task runs")
     assert shown.missing == ("model",)
-    assert shown.seconds is not None and shown.seconds > 0
+    sharing = read_sharing(folder)
+    records = [
+        r for task in sharing.tasks for r in (*task.sweep, *(x for a in sharing.config.arms for x in task.records[a]))
+    ]
+    assert shown.seconds == pytest.approx(sum(sum(record.cost.seconds.values()) for record in records))
+    assert "; the tasks' own sweeps " in rows["cost"]
     (run,) = folder.glob("runs/multitask-s0-*")
     assert dict(show(run / "a").rows)["what"] == "full model, shared, seed 0"
 

@@ -159,7 +159,7 @@ def show_sharing(folder: Path) -> Shown:
     config, arms = sharing.config, sharing.config.arms
     records = [record for task in sharing.tasks for arm in arms for record in task.records[arm]]
     missing = [*sharing.missing, *(name for name in (MODEL, REPORT_FILE) if not (folder / name).exists())]
-    seconds = _seconds(records)
+    seconds, before = _seconds(records), _seconds([record for task in sharing.tasks for record in task.sweep])
     outcome = _outcome(folder)
     unfinished = [name for name in sharing.missing if name not in sharing.failed]
     each = ", ".join(f"{len(sharing.tasks[0].records[arm])} of {len(config.seeds)} {arm}" for arm in arms)
@@ -175,9 +175,9 @@ def show_sharing(folder: Path) -> Shown:
         *tickets,
         *now_and_left(folder, {}, sum(seconds.values()) / max(1, sharing.finished), dict.fromkeys(unfinished, 1.0)),
         ("result", str(outcome.get("sentence", ""))),
-        ("cost", _cost(seconds)),
+        ("cost", f"{_cost(seconds)}; the tasks' own sweeps {_cost(before)}"),
     )
-    return Shown("experiment", folder, rows, tuple(missing), sum(seconds.values(), 0.0))
+    return Shown("experiment", folder, rows, tuple(missing), sum(seconds.values(), 0.0) + sum(before.values(), 0.0))
 
 
 def show_transfer(folder: Path) -> Shown:
