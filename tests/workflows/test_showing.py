@@ -20,6 +20,7 @@ from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask
 from supertickets.tickets.structures import Structures
 from supertickets.tickets.ticket import Ticket
+from supertickets.workflows.reporting import report
 from supertickets.workflows.showing import show
 
 OVERRIDES = ["budget=smoke", "data.task=rte", "data.folder=glue"]
@@ -184,8 +185,9 @@ def test_an_experiment_that_still_sweeps_its_tasks(sweep: Path, tmp_path: Path) 
     """Before its own config is there, it says so and names a task's sweep, which can be shown."""
     place = sweep.rename(tmp_path.parent / f"{tmp_path.name}-moved")
     storage.write_text(tmp_path / "tasks" / "rte" / "config.yaml", (place / "config.yaml").read_text(encoding="utf-8"))
-    with pytest.raises(UserError, match=r"still sweeps its tasks; show a task's sweep, such as .*/tasks/rte"):
-        show(tmp_path)
+    for look in (show, report):
+        with pytest.raises(UserError, match=r"still sweeps its tasks; look at a task's sweep, such as .*/tasks/rte"):
+            look(tmp_path)
     assert show(tmp_path / "tasks" / "rte").kind == "sweep"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from supertickets import settings, storage
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, OUTCOME_FILE, SPEED_FILE
+from supertickets.experiments.layout import CONFIG_FILE, OUTCOME_FILE, SPEED_FILE, TASKS
 from supertickets.experiments.origins import read_data, task_of
 from supertickets.experiments.targets import Achieved
 from supertickets.experiments.transfer_folder import is_transfer
@@ -29,6 +29,7 @@ def report(folder: Path | str) -> Path:
     says what is missing. Raises UserError when the folder is none of these, or a record in it is damaged.
     """
     folder = Path(folder)
+    check_swept(folder)
     if is_transfer(folder):
         return _report_transfer(folder)[1]
     return _report_sharing(folder)[1] if is_sharing(folder) else _report(folder)[1]
@@ -62,6 +63,14 @@ def conclude_and_report_transfer(folder: Path) -> tuple[str, Path]:
 
     outcome, page = _report_transfer(folder)
     return sentence(outcome), page
+
+
+def check_swept(folder: Path) -> None:
+    """Raise UserError for a sharing experiment whose tasks are still swept: it has no settings of its own yet."""
+    begun = sorted((folder / TASKS).glob(f"*/{CONFIG_FILE}"))
+    if begun and not (folder / CONFIG_FILE).is_file():
+        do = f"look at a task's sweep, such as {begun[-1].parent}"
+        raise UserError("this experiment still sweeps its tasks", str(folder), do)
 
 
 def is_sharing(folder: Path) -> bool:

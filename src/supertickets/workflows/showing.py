@@ -23,7 +23,6 @@ from supertickets.experiments.layout import (
     REPORT_FILE,
     RUNS,
     SUPER_TICKET,
-    TASKS,
 )
 from supertickets.experiments.origins import task_of
 from supertickets.experiments.racing import Schedule, follow, reason
@@ -33,7 +32,7 @@ from supertickets.experiments.transfer_folder import TransferFolder, is_transfer
 from supertickets.tickets.structures import FFN_WORDS
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
 from supertickets.workflows.facts import aligned, duration, listed
-from supertickets.workflows.reporting import is_sharing
+from supertickets.workflows.reporting import check_swept, is_sharing
 from supertickets.workflows.watching import now_and_left, pace, watched
 
 
@@ -72,10 +71,7 @@ def _look(path: Path) -> Shown:
     for name, show_kind in _KINDS.items():
         if (folder / name).is_file() and path.name in (name, folder.name):
             return show_kind(folder)
-    begun = sorted((folder / TASKS).glob(f"*/{CONFIG_FILE}"))
-    if begun:
-        do = f"show a task's sweep, such as {begun[-1].parent}"
-        raise UserError("this experiment still sweeps its tasks", str(path), do)
+    check_swept(folder)
     raise UserError("not a ticket, a run or a sweep", str(path), f"give a folder with {' or '.join(_KINDS)}")
 
 
