@@ -23,6 +23,7 @@ from supertickets.experiments.layout import (
     REPORT_FILE,
     RUNS,
     SUPER_TICKET,
+    TASKS,
 )
 from supertickets.experiments.origins import task_of
 from supertickets.experiments.racing import Schedule, follow, reason
