@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -50,10 +52,32 @@ FFN_WEIGHTS = {"modernbert": 3 * 32 * 48}  # no biases; two inputs
 NEURON_WEIGHTS = {"modernbert": 3 * 32}
 
 
+WRAPPED = """
+from torch import nn
+from transformers import BertConfig, BertModel
+from supertickets import UserError
+from supertickets.encoders.families import structures_of
+inner = BertModel(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8))
+try:
+    structures_of(nn.Sequential(inner))
+except UserError as refusal:
+    print(refusal)
+"""
+
+
 def test_every_family_has_a_small_model() -> None:
     """The rows of the table and the models that the tests run on are the same."""
     assert set(FAMILIES) == set(CONFIGS)
     assert all(name in row.model_types for name, row in FAMILIES.items())
+
+
+def test_what_only_holds_a_model_is_refused() -> None:
+    """A sentence-transformers model, a wrapper: one sentence that says what to give instead (no type check in between)."""
+    done = subprocess.run([sys.executable, "-c", WRAPPED], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == (
+        "model: Sequential is not a model of transformers; give the encoder in it "
+        "(of a SentenceTransformer: model[0].auto_model)"
+    ), done.stderr
 
 
 def test_every_path_of_the_row_resolves(model: PreTrainedModel) -> None:

@@ -222,8 +222,12 @@ def structures_of(model: PreTrainedModel, ffn_units: FfnUnit = "sublayer") -> St
     projection, whose bias belongs to no head. An FFN sublayer holds both its projections with both
     biases; a neuron its rows of the first with their biases and its column of the second, whose bias
     belongs to no neuron. Of a pruned model these are the units that it had before. Raises UserError
-    for an unknown family, and for a pruned model without a pruned one's config.
+    for an unknown family, for a pruned model without a pruned one's config, and for what is no transformers
+    model itself but holds one (of a SentenceTransformer `model[0].auto_model` is meant).
     """
+    if not isinstance(model, PreTrainedModel):
+        what = f"{type(model).__name__} is not a model of transformers"
+        raise UserError(what, "model", "give the encoder in it (of a SentenceTransformer: model[0].auto_model)")
     family, layers, heads = row_of(model.config), layers_of(model), head_count(model)
     outside = weight_count(model.base_model) - sum(weight_count(layer) for layer in layers)
     if getattr(model.config, PRUNED_KEY, None) is not None:
