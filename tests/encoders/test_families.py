@@ -57,9 +57,9 @@ from torch import nn
 from transformers import BertConfig, BertModel
 from supertickets import UserError
 from supertickets.encoders.families import structures_of
-inner = BertModel(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8))
+inner = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
 try:
-    structures_of(nn.Sequential(inner))
+    structures_of(nn.Sequential(BertModel(inner)))
 except UserError as refusal:
     print(refusal)
 """
@@ -72,7 +72,7 @@ def test_every_family_has_a_small_model() -> None:
 
 
 def test_what_only_holds_a_model_is_refused() -> None:
-    """A sentence-transformers model, a wrapper: one sentence that says what to give instead (no type check in between)."""
+    """A sentence-transformers model, a wrapper: one sentence, where no type check is in between."""
     done = subprocess.run([sys.executable, "-c", WRAPPED], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == (
         "model: Sequential is not a model of transformers; give the encoder in it "
