@@ -82,7 +82,9 @@ def test_a_gain_within_the_noise_is_called_none() -> None:
     assert outcome.gain is not None
     assert outcome.gain.value > 0 and outcome.gain.covers_zero
     assert not outcome.gained
-    assert sentence(outcome).startswith("Ticket sharing shows no gain on plain multi-task learning that its interval")
+    text = sentence(outcome)
+    assert text.startswith("Ticket sharing shows no gain on plain multi-task learning that its interval")
+    assert "; on none of the tasks does the interval exclude zero" in text
 
 
 def test_weights_of_tasks_mean_and_union() -> None:

@@ -226,6 +226,8 @@ def _by_task(outcome: SharingOutcome) -> str:
     pair = ("sharing", "multitask")
     better = sum(pair in column.wins for column in outcome.tasks.values())
     worse = sum(pair in column.losses for column in outcome.tasks.values())
+    if not better and not worse:
+        return "on none of the tasks does the interval exclude zero"
     return f"it is better on {better} and worse on {worse} of the tasks by intervals that exclude zero"
 
 
