@@ -23,6 +23,7 @@ from supertickets.experiments.sharing_outcome import (
 )
 from supertickets.experiments.sharing_reading import read_sharing
 from supertickets.experiments.statistics import Interval
+from supertickets.reports.sharing_prose import notes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "sharing.md"
@@ -39,8 +40,8 @@ def filled(page: str, folder: Path) -> str:
     """The page with its sentence and tables made from this folder."""
     sharing = read_sharing(folder)
     outcome = conclude_sharing(sharing)
-    parts = [whole_sentence(sharing, outcome), scores(outcome), differences(outcome)]
-    body = "\n\n".join(parts)
+    about = "\n".join(f"- {note}" for note in notes(sharing))
+    body = "\n\n".join([whole_sentence(sharing, outcome), scores(outcome), differences(outcome), about])
     return MARK.sub(lambda _: f"<!-- made by docs/make_sharing.py -->\n\n{body}\n\n<!-- end -->", page)
 
 

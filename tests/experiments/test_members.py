@@ -54,5 +54,11 @@ def test_weights_come_back(tiny_bert_folder: Path, tmp_path: Path) -> None:
     torn.write_bytes(torn.read_bytes()[:-1] + b"!")
     with pytest.raises(UserError, match="damaged"):
         members.weights(tmp_path, run)
+    members.seal(tmp_path, run).write_text("{}")
+    with pytest.raises(UserError, match="damaged"):
+        members.weights(tmp_path, run)
+    members.keep(tmp_path, other := TuneRun(config, 4), model)
+    members.drop(tmp_path, run)
+    assert not members.seal(tmp_path, run).exists() and members.weights(tmp_path, other).keys() == back.keys()
     members.remove(tmp_path)
     assert not list(tmp_path.iterdir())

@@ -26,7 +26,7 @@ def test_each_tasks_numbers_are_those_of_its_records() -> None:
             assert column.scores[method] == summary(task.records[method])
         for (a, b), gap in column.differences.items():
             assert gap == difference(TASK, task.records[a], task.records[b], resamples=200)
-    assert len(outcome.average.differences) == 4
+    assert len(outcome.average.differences) == 6
 
 
 def test_the_average_is_glues() -> None:
@@ -101,7 +101,7 @@ def test_weights_of_tasks_mean_and_union() -> None:
 def test_arms_that_are_not_there_are_left_out() -> None:
     """Without multitask there are no differences to it, and the sentence claims nothing."""
     outcome = conclude_sharing(experiment(GAINS, methods=("full", "winning", "sharing")), resamples=20)
-    assert list(outcome.average.differences) == [("sharing", "full")]
+    assert list(outcome.average.differences) == [("sharing", "full"), ("sharing", "winning")]
     assert outcome.gain is None
     assert "no gain is claimed" in sentence(outcome)
     assert "Mean over 3 tasks: ticket sharing 7" in sentence(outcome)

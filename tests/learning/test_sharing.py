@@ -122,15 +122,33 @@ def test_full_masks_are_plain_multi_task_training() -> None:
         assert torch.equal(weight, dict(plain.named_parameters())[name]), name
 
 
-def test_tasks_with_one_ticket_and_its_examples_train_as_that_ticket() -> None:
-    """One task's mask: the shared model's steps are those of its pruned model trained on the same batches."""
-    mask, data, config = some_mask(), {"a": examples(40)}, settings(max_grad_norm=1e9, warmup=0.0)
-    shared = SharedModel({"a": build("bert", **STILL)}, {"a": mask})
+@pytest.mark.parametrize("tasks", ["a", "abcdefgh"])
+def test_tasks_with_one_ticket_train_as_that_ticket(tasks: str) -> None:
+    """One mask for one task, or for eight: the steps are those of the pruned model trained on the same batches."""
+    data = {task: examples(24, seed=place) for place, task in enumerate(tasks)}
+    mask, config = some_mask(), settings(max_grad_norm=1e9, warmup=0.0)
+    shared = SharedModel({task: build("bert", **STILL) for task in tasks}, dict.fromkeys(tasks, mask))
     train_shared(shared, data, tokenizer(), config, SamplingConfig(), seed=0)
-    pruned = prune(build("bert", **STILL), mask).train()
-    by_hand(pruned, lambda _, inputs: pruned(**inputs).loss, data, config)
-    for name, weight in shared.single("a").named_parameters():
-        torch.testing.assert_close(weight, dict(pruned.named_parameters())[name], rtol=0, atol=1e-6)
+    pruned = torch.nn.ModuleDict({task: prune(build("bert", **STILL), mask) for task in tasks}).train()
+    for task in tasks:
+        pruned[task].bert = pruned["a"].bert
+    by_hand(pruned, lambda task, inputs: pruned[task](**inputs).loss, data, config)
+    for task in tasks:
+        for name, weight in shared.single(task).named_parameters():
+            torch.testing.assert_close(weight, dict(pruned[task].named_parameters())[name], rtol=0, atol=1e-6)
+
+
+def test_a_task_that_never_has_its_turn_changes_nothing() -> None:
+    """With a weight of zero beside it, a task's weights are trained to the same values, bit for bit."""
+    alone, beside = ({task: examples(40, seed=place) for place, task in enumerate(tasks)} for tasks in ("a", "ab"))
+    mask, trained = some_mask(), []
+    for data, weights in ((alone, {"a": 1.0}), (beside, {"a": 1.0, "b": 0.0})):
+        shared = SharedModel({task: build("bert") for task in data}, dict.fromkeys(data, mask))
+        train_shared(shared, data, tokenizer(), settings(), SamplingConfig(weights=weights), seed=0)
+        trained.append(dict(shared.models["a"].named_parameters()))
+    start = dict(build("bert").named_parameters())
+    assert all(torch.equal(weight, trained[1][name]) for name, weight in trained[0].items())
+    assert sum(not torch.equal(weight, start[name]) for name, weight in trained[0].items()) > 20
 
 
 def by_hand(

@@ -184,10 +184,17 @@ def test_given_tickets_stand_in_for_sweeps(shared: Shared, config: Path, tmp_pat
 def test_tickets_of_another_task_are_refused(shared: Shared, config: Path, tmp_path: Path) -> None:
     """The films' sweep would be trained under the name of RTE; `check` says so, too."""
     films = config.parent / "out" / "tasks" / "films"
-    options = [*SHORTEST, ARMS, f"tasks.rte.ticket={films}"]
+    for given in (f"tasks.rte.ticket={films}", f"tasks.mine={{task: RTE, ticket: {films}}}"):
+        for ask in (partial(share, config, out=tmp_path / "out", workers=1), partial(check, config)):
+            with pytest.raises(UserError, match=r"films: task (rte|mine): its tickets are of another task, films"):
+                ask(set=[*SHORTEST, ARMS, given])
+
+
+def test_one_task_in_two_spellings_is_refused(config: Path, tmp_path: Path) -> None:
+    """Its examples would count twice."""
     for ask in (partial(share, config, out=tmp_path / "out", workers=1), partial(check, config)):
-        with pytest.raises(UserError, match=r"^.*films: task rte: its tickets are of another task, films"):
-            ask(set=options)
+        with pytest.raises(UserError, match=r"^tasks: rte and RTE are one task; leave one of them out$"):
+            ask(set=[*SHORTEST, ARMS, "tasks.RTE={}"])
 
 
 # ---- predict

@@ -225,7 +225,7 @@ def structures_of(model: PreTrainedModel, ffn_units: FfnUnit = "sublayer") -> St
     for an unknown family, for a pruned model without a pruned one's config, and for what is no transformers
     model itself but holds one (of a SentenceTransformer `model[0].auto_model` is meant).
     """
-    if not isinstance(model, PreTrainedModel):
+    if not hasattr(model, "base_model"):
         what = f"{type(model).__name__} is not a model of transformers"
         raise UserError(what, "model", "give the encoder in it (of a SentenceTransformer: model[0].auto_model)")
     family, layers, heads = row_of(model.config), layers_of(model), head_count(model)

@@ -14,6 +14,7 @@ import numpy as np
 
 from supertickets import seeding, settings, storage
 from supertickets.config import Arm, ShareConfig
+from supertickets.conflicts import task_config
 from supertickets.data.tasks import KNOWN, normalised
 from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, RUNS, TASKS
@@ -144,15 +145,27 @@ def naming(task: str) -> Iterator[None]:
         raise UserError(f"task {task}: {fault.what}", fault.where, fault.do) from fault
 
 
+def check_names(config: ShareConfig) -> None:
+    """Raise UserError where two of the tasks are one known task under two spellings."""
+    spelt: dict[str, str] = {}
+    for task in config.tasks:
+        plain = normalised(task)
+        if plain in KNOWN and plain in spelt:
+            what = f"{spelt[plain]} and {task} are one task"
+            raise UserError(what, "tasks", "leave one of them out")
+        spelt[plain] = task
+
+
 def check_tickets(folder: Path, task: str, config: ShareConfig, encoder: str) -> None:
     """Raise UserError unless the folder holds a finished sweep for the config: its task, seeds, units and encoder.
 
     The sweep's data are then the task's. Own data may have one name here and another there; a known task may not.
     """
-    sweep = Workspace.open(folder)
-    if normalised(task) in KNOWN and normalised(sweep.task.name) != normalised(task):
+    sweep, asked = Workspace.open(folder), task_config(config, task).data
+    known = normalised(asked.task or task)
+    if asked.train is None and known in KNOWN and normalised(sweep.task.name) != known:
         what = f"its tickets are of another task, {sweep.task.name}"
-        raise UserError(what, str(folder), f"give what `find {task}` left, or leave the ticket out")
+        raise UserError(what, str(folder), f"give what `find {known}` left, or name the task otherwise")
     if sweep.data["origin"]["encoder"] != encoder:
         what = f"its tickets are of another encoder ({sweep.config.encoder.name}) than {config.encoder.name}"
         raise UserError(what, str(folder), "find the tickets of all tasks with one encoder, and name it")

@@ -35,12 +35,12 @@ def keep(folder: Path, run: Run, model: PreTrainedModel) -> None:
     """Write a member's weights, their checksum last: a torn file never counts."""
     arrays = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
     checksum = storage.write_arrays(_place(folder, run) / WEIGHTS_FILE, arrays)
-    storage.write_json(seal(folder, run), {"sha256": checksum})
+    storage.write_sealed(seal(folder, run), {"sha256": checksum})
 
 
 def weights(folder: Path, run: Run) -> State:
     """Read a member's weights; raises UserError where they do not have their checksum."""
-    checksum = storage.read_json(seal(folder, run))["sha256"]
+    checksum = storage.read_sealed(seal(folder, run)).get("sha256", "none")  # which no file has
     arrays = storage.read_arrays(_place(folder, run) / WEIGHTS_FILE, sha256=checksum)
     return {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
 
@@ -48,6 +48,11 @@ def weights(folder: Path, run: Run) -> State:
 def seal(folder: Path, run: Run) -> Path:
     """The file with the checksum, without which there is no member."""
     return _place(folder, run) / CHECKSUM_FILE
+
+
+def drop(folder: Path, run: Run) -> None:
+    """Remove what an earlier training of this run has left: it has been trained anew."""
+    shutil.rmtree(_place(folder, run), ignore_errors=True)
 
 
 def remove(folder: Path) -> None:

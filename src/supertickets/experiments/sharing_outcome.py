@@ -29,6 +29,8 @@ COMPARED: tuple[tuple[Method, Method], ...] = (
     ("sharing", "multitask"),
     ("sharing", "random"),
     ("sharing", "full"),
+    ("sharing", "winning"),
+    ("random", "multitask"),
     ("multitask", "full"),
 )
 Comparison = tuple[Method, Method]
@@ -38,7 +40,7 @@ Comparison = tuple[Method, Method]
 class TaskRuns:
     """One task's part of an experiment: its records by method, its super tickets by seed, and its own sweep.
 
-    `full` and `winning` (at the super ticket's level, `sparsity`) were trained on this task alone.
+    `full` and `winning` (at the super ticket's level, `sparsity`) and all of `sweep` were trained on this task alone.
     """
 
     name: str

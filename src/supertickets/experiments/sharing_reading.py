@@ -7,7 +7,7 @@ from pathlib import Path
 from supertickets.experiments.failures import failures
 from supertickets.experiments.gathering import Gathering
 from supertickets.experiments.layout import RUNS
-from supertickets.experiments.records import RECORD_FILE, Record
+from supertickets.experiments.records import RECORD_FILE, Record, load_all
 from supertickets.experiments.runs import SharingRun
 from supertickets.experiments.shares import record_folder, records_of
 from supertickets.experiments.sharing_outcome import Method, Sharing, TaskRuns
@@ -49,7 +49,7 @@ class Recorded(Gathering):
             sparsity=level,
             records=records,
             tickets={seed: self.mask(name, "sharing", seed) for seed in self.config.seeds},
-            sweep=tuple(own),
+            sweep=tuple(load_all(sweep.folder)),
         )
 
     def _is_finished(self, run: SharingRun) -> bool:

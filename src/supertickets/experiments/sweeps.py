@@ -117,6 +117,7 @@ def _perform_and_save(run: Run, folder: Path) -> None:
     result = perform(run, sweep)
     if result.ticket is not None:
         result.ticket.save(sweep.ticket_folder(run))
+    members.drop(folder, run)
     if members.is_wanted(run, sweep.config):
         members.keep(folder, run, result.model)
     result.record.save(sweep.run_folder(run))

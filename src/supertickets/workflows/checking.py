@@ -113,9 +113,10 @@ def check(file: Path | str, set: Sequence[str] = ()) -> Checked | CheckedSharing
 
 
 def _check_shared(file: Path, config: ShareConfig) -> CheckedSharing:
-    from supertickets.experiments.gathering import check_tickets, naming
+    from supertickets.experiments.gathering import check_names, check_tickets, naming
     from supertickets.experiments.workspace import encoder_sha256
 
+    check_names(config)
     given = {name: task.ticket for name, task in config.tasks.items() if task.ticket is not None}
     encoder = encoder_sha256(config.encoder.name) if given else ""
     tasks = {}

@@ -76,9 +76,10 @@ def share(
 
 def _check_tasks(folder: Path, config: ShareConfig) -> None:
     """Raise UserError, naming the task, for whatever its sweep or its given tickets would fail by later."""
-    from supertickets.experiments.gathering import check_tickets, naming, sweep_folder
+    from supertickets.experiments.gathering import check_names, check_tickets, naming, sweep_folder
     from supertickets.experiments.workspace import Inputs, encoder_sha256
 
+    check_names(config)
     encoder = encoder_sha256(config.encoder.name) if any(about.ticket for about in config.tasks.values()) else ""
     for task, about in config.tasks.items():
         given, home = about.ticket is not None, sweep_folder(folder, config, task)
