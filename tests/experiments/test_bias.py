@@ -8,7 +8,7 @@ from scipy.special import softmax
 
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
-from supertickets.experiments.bias import decompose, parts
+from supertickets.experiments.bias import decompose, parts, without_each
 from supertickets.experiments.records import Cost, Record, Size
 from supertickets.learning.metrics import Scores
 
@@ -44,6 +44,16 @@ def test_few_seeds_are_right_on_average() -> None:
     predictions = 0.5 + 0.2 * np.random.default_rng(0).normal(size=(2, 40_000, 1))
     bias, variance = parts(predictions, np.ones((40_000, 1)))
     assert bias.mean() == pytest.approx(0.25, abs=0.004) and variance.mean() == pytest.approx(0.04, abs=0.001)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 8])
+def test_without_each_seed_as_if_it_had_not_been_there(seeds: int) -> None:
+    """What one pass gives is what the parts of the other seeds' predictions are; with two seeds, those of both."""
+    rng = np.random.default_rng(seeds)
+    predictions, truth = softmax(rng.normal(size=(seeds, 40, 3)), axis=2), np.eye(3)[rng.integers(3, size=40)]
+    few = [np.delete(predictions, one, axis=0) if seeds > 2 else predictions for one in range(seeds)]
+    expected = [[part.mean() for part in parts(each, truth)] for each in few]
+    np.testing.assert_allclose(without_each(predictions, truth), expected, rtol=1e-12)
 
 
 def test_of_records() -> None:

@@ -57,7 +57,7 @@ def decompose(task: Task, records: Sequence[Record], resamples: int = RESAMPLES)
     truth = targets(task, labels)
     whole = parts(predictions, truth)
     means = [part.mean() for part in whole]
-    without = _without_each(predictions, truth)
+    without = without_each(predictions, truth)
     drawn = _on_draws(np.stack(whole, axis=1), resamples)
     found = [_interval(*each, len(labels)) for each in zip(means, without.T, drawn.T, strict=True)]
     return Decomposition(float(sum(means)), *found)
@@ -89,11 +89,22 @@ def targets(task: Task, labels: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, "
     return hot
 
 
-def _without_each(predictions: Float[np.ndarray, "S n C"], truth: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "S 2"]:
-    """Both parts without each seed; those of all seeds where two cannot be left."""
+def without_each(predictions: Float[np.ndarray, "S n C"], truth: Float[np.ndarray, "n C"]) -> Float[np.ndarray, "S 2"]:
+    """Both parts without each seed; those of all seeds where two cannot be left.
+
+    In one pass over the predictions: without a seed that is d away from the mean m of all S, the mean is
+    m - d / (S - 1), and the sum of squares about it is smaller by |d|^2 S / (S - 1).
+    """
     seeds = len(predictions)
-    left = [predictions if seeds < 3 else np.delete(predictions, one, axis=0) for one in range(seeds)]
-    return np.array([[part.mean() for part in parts(few, truth)] for few in left])
+    if seeds < 3:
+        return np.tile([part.mean() for part in parts(predictions, truth)], (seeds, 1))
+    mean = predictions.mean(axis=0)
+    away = predictions - mean
+    squares = (away**2).sum(axis=2).mean(axis=1)
+    variance = (squares.sum() - squares * seeds / (seeds - 1)) / (seeds - 2)
+    across = (away * (mean - truth)).sum(axis=2).mean(axis=1)
+    squared = ((mean - truth) ** 2).sum(axis=1).mean() - 2 * across / (seeds - 1) + squares / (seeds - 1) ** 2
+    return np.stack([squared - variance / (seeds - 1), variance], axis=1)
 
 
 def _interval(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -89,8 +90,11 @@ class Importance:
         Neurons are many in each layer, as heads are, and go over the norm of their layer. A layer, or an
         encoder, whose scores are all zero stays zero; an order stays what it is.
         """
-        if self.scale == "order":
-            return self
+        return self if self.scale == "order" else self._over_their_norms
+
+    @cached_property
+    def _over_their_norms(self) -> Importance:
+        """Worked out once: a ticket is drawn at many levels from the same scores."""
         over = None if self.structures.ffn_units == "sublayer" else 1
         heads, ffn = _divided(self.heads, axis=1), _divided(self.ffn, axis=over)
         return Importance(self.structures, heads, ffn, present=self.present)
