@@ -37,7 +37,7 @@ class Settings:
     """Encoder, shares of the units that each of two tasks drops, batches, steps a round and rounds."""
 
     encoder: str = "minilm"
-    shares: tuple[float, ...] = (0.3, 0.5)
+    shares: tuple[float, ...] = (0.02, 0.1, 0.3, 0.5)  # at the least one head
     batch_size: int = 32
     length: int = 64
     steps: int = 6
