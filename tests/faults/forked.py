@@ -31,11 +31,11 @@ from tiny_sweeps import assert_same, snapshot
 LIMITS = (300, 2_000, 8_000, 40_000, 150_000, 1_000_000)  # bytes of the largest file that may be written
 
 
-def start(command: Sequence[str], out: Path, most: int | None = None) -> int:
-    """The command in a child, which tells into `<out>.log`; its process id."""
+def start(command: Sequence[str], out: Path, most: int | None = None, told_as: Path | None = None) -> int:
+    """The command in a child, which tells into `<out>.log`, or that of another path; its process id."""
     child = os.fork()
     if child == 0:
-        log = os.open(f"{out}.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        log = os.open(f"{told_as or out}.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         if most is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
         read, write = os.pipe()  # a pipe has no size, so what is told is told whole
@@ -104,9 +104,9 @@ def two(folder: Path, count: int, rng: random.Random, command: Sequence[str], se
         out = folder / f"two{number}"
         first = start(command, out)
         time.sleep(0.5 * rng.random() * seconds)
-        second = start(command, folder / "other" / ".." / f"two{number}")  # the same folder, another log
+        second = start(command, out, told_as=folder / "other" / f"two{number}")
         codes = sorted([ended(first) or 0, ended(second) or 0])
-        lines = [line for log in (out, folder / "other" / ".." / f"two{number}") for line in told(log)]
+        lines = [line for log in (out, folder / "other" / f"two{number}") for line in told(log)]
         tell(codes=codes, told=[line for line in lines if "error" in line], differs=equal(out, folder / "whole"))
 
 
