@@ -45,6 +45,8 @@ class _Watch:
                 self.written.append(os.fsdecode(path))
         elif event == "os.mkdir" and Path(os.fsdecode(arguments[0])).is_dir():
             return  # asked for, and there already
+        elif event in ("os.remove", "os.rmdir") and arguments[1] >= 0:  # shutil.rmtree names what is in an open folder
+            self.written.append(str(Path(f"/proc/self/fd/{arguments[1]}").readlink() / os.fsdecode(arguments[0])))
         elif event in EVENTS:
             self.written += [os.fsdecode(arguments[place]) for place in EVENTS[event] if arguments[place] is not None]
 

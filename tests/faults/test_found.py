@@ -11,7 +11,7 @@ import pytest
 
 from supertickets import storage
 from tiny_sweeps import write_films
-from watching import survives
+from watching import strays, survives, watched
 
 pytestmark = pytest.mark.usefixtures("no_training")
 
@@ -123,3 +123,16 @@ def test_a_record_of_another_run(sweep: Path) -> None:
     shutil.copytree(one, other)
     code, told = survives(["report", str(sweep)], sweep.parent)
     assert code == 2 and f"{other}: this is the record of another run ({one.name})" in told
+
+
+def test_what_is_removed_is_told_with_its_folder(tmp_path: Path) -> None:
+    """The watch itself: a tree inside the out folder may go, one beside it is told of file by file."""
+    for name in ("out", "other"):
+        (tmp_path / name / "tree" / "leaf").mkdir(parents=True)
+        (tmp_path / name / "tree" / "leaf" / "state.json").write_text("{}", encoding="utf-8")
+    with watched(tmp_path) as written:
+        shutil.rmtree(tmp_path / "out" / "tree")
+    assert str(tmp_path / "out" / "tree" / "leaf" / "state.json") in written and not strays(written, [tmp_path / "out"])
+    with watched(tmp_path) as written:
+        shutil.rmtree(tmp_path / "other" / "tree")
+    assert str(tmp_path / "other" / "tree" / "leaf" / "state.json") in strays(written, [tmp_path / "out"])
