@@ -117,7 +117,8 @@ def recipe_tables(folder: Path) -> str:
     lines = [*head, _line(["encoder weights kept", *kept, ""])]
     lines += [_scores("full model", [one.full for one in found]), _scores("ticket", [one.ticket for one in found])]
     lines += [_differences("ticket minus full model", [(one.task, one.ticket, one.full) for one in found])]
-    return "\n\n".join(["## The recipe", "\n".join([*lines, *_soups(found)]), _baselines(found)])
+    parts = ["## The recipe", "\n".join([*lines, *_soups(found)]), _baselines(found)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _recipe(folder: Path) -> Found:
