@@ -28,6 +28,7 @@ TORCH = (
     "supertickets.experiments.lottery",
     "supertickets.experiments.executors",
     "supertickets.experiments.gathering",
+    "supertickets.experiments.members",
     "supertickets.experiments.parcels",
     "supertickets.experiments.ray_nodes",
     "supertickets.experiments.ray_workers",
