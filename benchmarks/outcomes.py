@@ -37,7 +37,7 @@ def run_tests(paths: Sequence[str], options: Sequence[str], environment: Mapping
             raise UserError(f"the tests did not run ({done.stdout[-200:]})", ", ".join(paths), "run make faults")
         found = [_outcome(case) for case in ElementTree.parse(told).iter("testcase")]
     for line in done.stdout.splitlines():
-        if line.startswith(("FAILED", "ERROR", "SKIPPED")):
+        if line.startswith(("FAILED", "ERROR", "SKIPPED", "E  ")):  # E: what pytest says of a failure
             say(line)
     if not found:
         raise UserError("no test was found", ", ".join(paths), "run them from the repository")
