@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
@@ -16,11 +17,13 @@ from supertickets.config import Config
 from supertickets.encoders.families import structures_of
 from supertickets.errors import UserError
 from supertickets.experiments import sweeps
+from supertickets.experiments.bench import Result
 from supertickets.experiments.executors import InProcess
+from supertickets.experiments.interrupts import STOPPING, patient
 from supertickets.experiments.plans import plan
 from supertickets.experiments.progress import Progress, Silent
-from supertickets.experiments.records import ARRAYS_FILE, RECORD_FILE, Record
-from supertickets.experiments.runs import TuneRun
+from supertickets.experiments.records import ARRAYS_FILE, RECORD_FILE, Record, load_all
+from supertickets.experiments.runs import Run, TuneRun
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.ticket import Ticket
 from tiny_sweeps import assert_same, config_of, run_all, snapshot
@@ -79,6 +82,31 @@ def test_each_ticket_s_run_leaves_a_ticket(swept: Workspace, records: list[Recor
             assert (ticket.kind, ticket.sparsity, ticket.seed) == (record.kind, record.sparsity, record.seed)
             assert np.array_equal(ticket.mask.heads, record.arrays["heads"])
             assert np.array_equal(ticket.mask.ffn, record.arrays["ffn"])
+
+
+def test_runs_in_flight_are_marked_and_ctrl_c_waits_for_them(
+    copied: Callable[[], Path], records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a run is worked on its mark lies in the folder; Ctrl-C in it lets it be written, and starts no other."""
+    folder, perform, seen = copied(), sweeps.perform, list[list[str]]()
+    shutil.rmtree(folder / "runs")
+
+    def interrupted(run: Run, sweep: Workspace) -> Result:
+        seen.append([mark.name for mark in folder.glob(".*.running.partial")])
+        signal.raise_signal(signal.SIGINT)
+        return perform(run, sweep)
+
+    monkeypatch.setattr(sweeps, "perform", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    heard = Heard()
+    try:
+        with pytest.raises(KeyboardInterrupt), patient(heard.say):
+            sweeps.run_missing(Workspace.open(folder), InProcess(), 1, heard)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    (done,) = load_all(folder)
+    assert seen == [[f".{done.name}.running.partial"]] and STOPPING in heard.lines
+    assert not list(folder.glob(".*.running.partial"))
 
 
 @pytest.mark.usefixtures("no_training")

@@ -22,20 +22,28 @@ def completed(
     items: Iterable[T],
     folder: Path,
     again: Again[T],
+    is_ready: Callable[[T], bool] = lambda item: True,
+    at_once: int | None = None,
 ) -> Iterator[T]:
     """Work on all items in the pool and yield each when it is done; `again` says whether to retry one that failed.
 
-    No more are submitted than the pool works on at once, so that whoever stops it waits for these alone.
+    An item that waits for others is taken up when `is_ready` says so, and left where that never comes. No more
+    than `at_once` (what the pool works on at once) are submitted, so that whoever stops it waits for these alone.
     """
     waiting, running = list(items), dict[Future[None], T]()
-    window = getattr(pool, "size", len(waiting))
+    window = getattr(pool, "size", len(waiting)) if at_once is None else at_once
     try:
         with in_flight() as stopping, Marks(folder) as marks:
-            while running or (waiting and not stopping()):
-                while waiting and len(running) < window and not stopping():
-                    item = waiting.pop(0)
+            while True:
+                while len(running) < window and not stopping():
+                    item = next(filter(is_ready, waiting), None)
+                    if item is None:
+                        break
+                    waiting.remove(item)
                     _mark(marks.begin, item)
                     running[pool.submit(work, item, folder)] = item
+                if not running:
+                    break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     item = running.pop(future)
                     _mark(marks.end, item)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from itertools import islice
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
 
 from supertickets.errors import UserError
 from supertickets.experiments import lottery, members
+from supertickets.experiments.attempts import completed
 from supertickets.experiments.bench import Result
-from supertickets.experiments.failures import Setbacks, fault_of
+from supertickets.experiments.failures import Setbacks
 from supertickets.experiments.plans import cost
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.racing import Schedule, follow, reason, rivals
@@ -76,40 +76,24 @@ def perform(run: Run, sweep: Workspace) -> Result:
 def _execute(
     sweep: Workspace, missing: Sequence[Run], pool: Executor, workers: int, setbacks: Setbacks
 ) -> Iterator[tuple[Run, Record]]:
-    waiting, running = list(missing), dict[Future[None], Run]()
-    try:
-        while waiting or running:
-            for run in _ready(sweep, waiting, workers - len(running)):
-                waiting.remove(run)
-                running[pool.submit(_perform_and_save, run, sweep.folder)] = run
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                run = running.pop(future)
-                fault = fault_of(future)
-                if fault is None:
-                    setbacks.settled(run.name)
-                    yield run, Record.load(sweep.run_folder(run), run.name)
-                elif setbacks.again(run.name, fault, _title(run)):
-                    waiting.insert(0, run)
-                else:
-                    waiting = _without_tickets_of(run, waiting, setbacks)
-    finally:
-        for future in running:
-            future.cancel()
+    """Each run and its record as it is done; a ticket's waits for its tuned models, for ever where one is given up."""
+    skipped = set[str]()
 
+    def again(run: Run, fault: Exception) -> bool:
+        if setbacks.again(run.name, fault, _title(run)):
+            return True
+        lost = {one.name for one in missing if run in one.needs} - skipped
+        if lost:
+            setbacks.skip(f"{_title(run)}: the {len(lost)} tickets drawn from it are skipped")
+        skipped.update(lost)
+        return False
 
-def _ready(sweep: Workspace, waiting: Sequence[Run], places: int) -> list[Run]:
-    """The first runs, one for each free place, whose tuned models are scored."""
-    ready = (run for run in waiting if all(_is_done(sweep, tune) for tune in run.needs))
-    return list(islice(ready, places))
+    def is_ready(run: Run) -> bool:
+        return all(_is_done(sweep, tune) for tune in run.needs)
 
-
-def _without_tickets_of(lost: Run, waiting: list[Run], setbacks: Setbacks) -> list[Run]:
-    """What can still run without a run that was given up: of a tuned model, not its tickets."""
-    skipped = [run for run in waiting if lost in run.needs]
-    if skipped:
-        setbacks.skip(f"{_title(lost)}: the {len(skipped)} tickets drawn from it are skipped")
-    return [run for run in waiting if run not in skipped]
+    for run in completed(pool, _perform_and_save, missing, sweep.folder, again, is_ready, workers):
+        setbacks.settled(run.name)
+        yield run, Record.load(sweep.run_folder(run), run.name)
 
 
 def _perform_and_save(run: Run, folder: Path) -> None:
