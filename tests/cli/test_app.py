@@ -157,6 +157,8 @@ def test_the_other_verbs_hand_on_what_they_got(
         ("find --dat x", "No such option: --dat"),
         ("find --budget smok", "Invalid value for '--budget': 'smok' is not one of 'smoke', 'laptop', 'paper'"),
         ("find --workers 0", "--workers: 0 workers on "),
+        ("sweep c.yaml --workers --help", "--workers: '--help' is no number of workers; give a whole number, or ray"),
+        ("find --workers 1.5", "--workers: '1.5' is no number of workers"),
         ("find rte more", "Got unexpected extra argument"),
         ("find --out", "Option '--out' requires an argument"),
         ("sweep", "Missing argument 'FILE'"),

@@ -337,6 +337,16 @@ def test_bad_parquet(tmp_path: Path) -> None:
     assert sentence(tmp_path, path) == "r.parquet: the file is empty; give a Parquet file with examples"
 
 
+@pytest.mark.parametrize("torn", [b"moviex", b"review"])
+def test_parquet_that_is_no_utf8(tmp_path: Path, torn: bytes) -> None:
+    """A text, or a column's name, of other bytes than UTF-8 is a fault of the file."""
+    path = tmp_path / "r.parquet"
+    table = pa.table({"review": ["moviex", "moviey"], "stars": [0, 1]}).replace_schema_metadata()
+    pq.write_table(table, path, compression="none", use_dictionary=False, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(torn, b"\xff" + torn[1:]))
+    assert sentence(tmp_path, path).startswith("r.parquet: not a Parquet file (UnicodeDecodeError: 'utf-8' codec")
+
+
 def test_files_that_are_not_there_or_not_known(tmp_path: Path) -> None:
     """A missing file, a name that could be anything, an unknown ending and an empty folder are each told apart."""
     assert sentence(tmp_path, tmp_path / "no.csv") == "no.csv: no such file; check the path"

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from supertickets.cli import console
+from supertickets.errors import UserError
 from supertickets.learning.processes import rank
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -59,7 +60,12 @@ Target = Annotated[
 
 
 def _workers(text: str) -> int | str:
-    return int(text) if text.removeprefix("-").isdecimal() else text
+    if text == "ray":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UserError(f"{text[:40]!r} is no number of workers", "--workers", "give a whole number, or ray") from error
 
 
 Workers = Annotated[

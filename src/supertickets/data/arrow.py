@@ -23,7 +23,8 @@ def read_parquet(path: Path, columns: Columns) -> Table:
     with _parquet(path):
         names = resolve(str(path), pq.read_schema(path).names, columns, line=None)
         table = pq.read_table(path, columns=list(dict.fromkeys(names.values())))
-    return _table(str(path), {role: table.column(name).to_pylist() for role, name in names.items()}, names)
+        cells = {role: table.column(name).to_pylist() for role, name in names.items()}
+    return _table(str(path), cells, names)
 
 
 def parquet_chunks(path: Path, columns: Columns, rows: int) -> Iterator[Table]:
@@ -41,7 +42,7 @@ def parquet_chunks(path: Path, columns: Columns, rows: int) -> Iterator[Table]:
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[None]:
-    """Faults of a file that is missing, empty or no Parquet, as a UserError."""
+    """Faults of a file that is missing, empty, no Parquet, or names and texts in it that are no UTF-8, as a UserError."""
     import pyarrow as pa
 
     if not path.is_file():
@@ -50,7 +51,7 @@ def _parquet(path: Path) -> Iterator[None]:
         raise UserError("the file is empty", str(path), "give a Parquet file with examples")
     try:
         yield
-    except (pa.ArrowException, OSError) as fault:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as fault:
         raise UserError(f"not a Parquet file ({_first_line(fault)})", str(path), "write it again as Parquet") from fault
 
 
