@@ -29,7 +29,9 @@ WORDS = (
 )
 NUMBERS = (-1, 0, 1, 2, 7, 2**31, 2**63, 10**40, 0.5, -0.5, 1.0, 1e308, -0.0, 5e-324, float("nan"), float("inf"))
 # Copied as drawn: a later change goes into lists and dicts drawn before, which must not change what is drawn next.
-ODD = st.sampled_from([None, True, False, [], {}, [[]], [None], {"": None}, {"a": [1]}, *WORDS, *NUMBERS]).map(copy.deepcopy)
+ODD = st.sampled_from([None, True, False, [], {}, [[]], [None], {"": None}, {"a": [1]}, *WORDS, *NUMBERS]).map(
+    copy.deepcopy
+)
 BYTES = (
     b"\x00",
     b"\xff",

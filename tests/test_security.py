@@ -128,7 +128,7 @@ def test_pickled_weights_are_refused(encoder: Path, tmp_path: Path) -> None:
 
 # ---- nothing outside a folder
 
-OUTSIDE = ("../secret", "/etc/passwd", "a/../../secret", "..\\secret", "C:\\secret")
+OUTSIDE = ("../secret", "/etc/passwd", "a/../../secret", "..\\secret", "C:\\secret", "\ud800", "a\0b")
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
@@ -276,9 +276,12 @@ def test_a_shared_models_config_asks_for_no_more_either(tiny_bert_folder: Path, 
         with small(), pytest.raises(UserError):
             load_task(folder, "one")
         (folder / "shared.json").write_bytes(kept)
-    changed(folder / "shared.json", lambda body: body["files"].update({"../secret": "0" * 64}))
-    with pytest.raises(UserError, match="which is not in this folder"):
-        load_task(folder, "one")
+    kept = (folder / "shared.json").read_bytes()
+    for name in OUTSIDE:
+        changed(folder / "shared.json", lambda body, name=name: body["files"].update({name: "0" * 64}))
+        with pytest.raises(UserError, match="which is not in this folder"):
+            load_task(folder, "one")
+        (folder / "shared.json").write_bytes(kept)
 
 
 def aliased(first: str, form: str) -> str:

@@ -143,6 +143,14 @@ def test_an_unknown_name_gets_the_nearest_one(override: str, end: str) -> None:
     assert faults(None, [override]) == [f"--set {override}: {name}: unknown; {end}"]
 
 
+def test_an_unknown_name_in_two_halves(tmp_path: Path) -> None:
+    """JSON writes a character beyond the first 65,536 as two halves, which are one name."""
+    file = tmp_path / "sweep.yaml"
+    file.write_text('{"seeds": [0], "\\ud83d\\ude42": null}', encoding="utf-8")
+    (fault,) = faults(file, [])
+    assert "unknown; known here: data, encoder, " in fault
+
+
 def test_later_origins_win(tmp_path: Path) -> None:
     """Defaults < budget < base < file < flags < --set, setting by setting."""
     base = {"training": {"epochs": 11.0, "batch_size": 11, "warmup": 0.11}, "encoder": {"name": "base"}}

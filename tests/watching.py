@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets.config import HF_DATASETS_CACHE
+
 from supertickets.cli.app import main
 
 SLOWEST = 20  # seconds of the processor
@@ -79,6 +81,8 @@ def strays(written: Sequence[str], out: Sequence[Path]) -> list[str]:
 
     def fine(path: str) -> bool:
         if path == os.devnull or path.endswith(".pyc") or "__pycache__" in path or path.startswith("/proc/self"):
+            return True
+        if path.startswith(f"{HF_DATASETS_CACHE}{os.sep}"):  # `datasets` keeps there what it reads of a folder
             return True
         if Path(path).parent == scratch and Path(path).name.startswith("tmp"):
             return True

@@ -185,6 +185,17 @@ def test_a_torn_tokenizer(encoder: Path) -> None:
     assert "tokenizer cannot be loaded" in refusal(encoder)
 
 
+@pytest.mark.parametrize("longest", [None, "512", True, 7, -1, float("nan"), [512]])
+def test_a_tokenizer_without_a_longest_input(encoder: Path, longest: object) -> None:
+    """A model_max_length that no length can be is refused with its file and value."""
+    file = encoder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_max_length": longest}))
+    if longest is None:  # for the library this is no limit
+        assert load(encoder)[1].model_max_length > 10**20
+        return
+    assert f"its tokenizer_config.json has model_max_length '{longest}'; give the most tokens" in refusal(encoder)
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """A path without a folder is refused before anything is loaded."""
     assert "there is no such folder" in refusal(tmp_path / "missing")

@@ -98,6 +98,9 @@ FOLDERS: dict[str, tuple[str, Callable[[dict[str, object]], object], list[str]]]
     "a task of another kind": ("data.json", lambda body: body.update(task=[1]), ["report"]),
     "sizes of another kind": ("data.json", lambda body: body.update(sizes={"train": 3}), ["report"]),
     "a speed without numbers": ("speedup.json", lambda body: body.clear(), ["report"]),
+    "a speed in words": ("speedup.json", lambda body: body.update(length="long"), ["export", "super_ticket"]),
+    "a soup of nothing": ("speedup.json", lambda body: body.update(soup=[]), ["export", "super_ticket"]),
+    "an outcome without a level": ("outcome.json", lambda body: body.pop("sparsity"), ["export", "super_ticket"]),
     "a ticket without origin": ("tickets/*/ticket.json", lambda body: body.update(provenance=3), ["show", "tickets/*"]),
     "structures of a trillion": (
         "tickets/*/ticket.json",

@@ -203,9 +203,7 @@ def test_a_model_card_shows_texts_only(tmp_path: Path, config: Config, task: Tas
     """The card is rendered by a reader of Markdown that lets HTML through: no element, link or cell of the texts'."""
     config, task, _ = evil(config, task)
     task = replace(task, name=f"{EVIL}\n\n<script class=evil>ran=1</script>\n\n| a | b |\n|---|---|")
-    sweep = Sweep(
-        task, synthetic_records(config, task), {"sentence": f"{EVIL}[x](javascript:ran=1)", "sparsity": 0.4}, {}
-    )
+    sweep = Sweep(task, synthetic_records(config, task), 0.4, f"{EVIL}[x](javascript:ran=1)", None)
     facts = Facts("bert", "ForSequenceClassification", EVIL.replace("/", ""), (1, 2), (1, 2), (9, 9), (1, 2))
     card = model_card(facts, sweep, onnx=False).split("---\n", 2)[2]
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(card)

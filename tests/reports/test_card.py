@@ -9,9 +9,11 @@ import pytest
 
 from supertickets.config import Config
 from supertickets.data.tasks import Task
+from supertickets.experiments.delivered import Delivered, Mixed
 from supertickets.experiments.outcome import spread
 from supertickets.experiments.records import Record
 from supertickets.experiments.statistics import summary
+from supertickets.learning.speed import Speedup
 from supertickets.reports.card import Facts, Sweep, model_card
 
 FACTS = Facts(
@@ -23,8 +25,7 @@ FACTS = Facts(
     tokens=(30522, 30522),
     weights=(12_500_000, 20_000_000),
 )
-SPEED = {"median": 1.42, "p10": 1.37, "p90": 1.49, "pairs": 15, "threads": 1, "batch_size": 32, "length": 24}
-DELIVERED = SPEED | {"device": "cpu", "seed": 2, "report": 0.7431}
+DELIVERED = Delivered(Speedup(1.42, 1.37, 1.49, 15, 1, 32, 24, "cpu"), seed=2, report=0.7431)
 
 
 def test_card_counts_what_was_kept() -> None:
@@ -56,8 +57,8 @@ def test_card_tells_no_folder_of_ones_own(encoder: str, name: str) -> None:
 def test_card_of_a_sweep(config: Config, task: Task, synthetic_records: Callable[..., list[Record]]) -> None:
     """Every level with its controls, and of the one delivered model its seed, score, speed and how that was timed."""
     records = synthetic_records(config, task)
-    outcome = {"sentence": "The sentence.", "sparsity": 0.4}
-    card = model_card(FACTS, Sweep(task, records, outcome, DELIVERED), onnx=False)
+    sweep = Sweep(task, records, 0.4, "The sentence.", DELIVERED)
+    card = model_card(FACTS, sweep, onnx=False)
     for kind in ("winning", "random", "losing"):
         group = [record for record in records if (record.kind, record.sparsity) == (kind, 0.4)]
         share = sum(record.size.weights_encoder for record in group) / len(group)
@@ -67,11 +68,12 @@ def test_card_of_a_sweep(config: Config, task: Task, synthetic_records: Callable
         "1.42 times as fast as the full model: the median of 15 pairs, 10th to 90th percentile 1.37 to 1.49, " in card
     )
     assert "of one batch of 32 texts of 24 tokens, fp32, cpu, 1 thread." in card and "wide" not in card
-    shaky = model_card(FACTS, Sweep(task, records, outcome, DELIVERED | {"p90": 2.0}), onnx=False)
+    slow = replace(DELIVERED, speedup=replace(DELIVERED.speedup, p90=2.0))
+    shaky = model_card(FACTS, replace(sweep, delivered=slow), onnx=False)
     assert "1.37 to 2.00 (a wide spread" in shaky
-    assert "times as fast" not in model_card(FACTS, Sweep(task, records, outcome, {}), onnx=False)
+    assert "times as fast" not in model_card(FACTS, replace(sweep, delivered=None), onnx=False)
     assert "in torch" not in card.lower()
-    onnx = model_card(FACTS, Sweep(task, records, outcome, DELIVERED), onnx=True)
+    onnx = model_card(FACTS, sweep, onnx=True)
     assert "In torch, not in ONNX Runtime, where it was not timed, it runs 1.42 times as fast" in onnx
 
 
@@ -114,9 +116,8 @@ def test_card_of_other_kinds() -> None:
 
 def test_a_soup_is_called_one(task: Task) -> None:
     """The card of a soup names its recipe and its seeds in place of one seed."""
-    delivered = DELIVERED | {"seed": 0, "report": 0.8, "soup": {"run": "x", "recipe": "greedy", "seeds": [0, 2]}}
-    outcome = {"sparsity": 0.5, "sentence": "It wins."}
-    card = model_card(FACTS, Sweep(task, [], outcome, delivered), onnx=False)
+    delivered = replace(DELIVERED, report=0.8, soup=Mixed("x", "greedy", (0, 2)))
+    card = model_card(FACTS, Sweep(task, [], 0.5, "It wins.", delivered), onnx=False)
     assert (
         "The model in this folder is the greedy soup of seeds 0, 2 (the mean of their weights); it scores 80.0" in card
     )

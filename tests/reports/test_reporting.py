@@ -35,6 +35,8 @@ def test_a_finished_sweep(config: Config, task: Task, synthetic_records: Build, 
             "batch_size": 32,
             "length": 24,
             "device": "cpu",
+            "seed": 1,
+            "report": 0.75,
         },
     )
     outcome, text, page = conclude_and_report(folder)

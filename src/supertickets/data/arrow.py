@@ -42,7 +42,7 @@ def parquet_chunks(path: Path, columns: Columns, rows: int) -> Iterator[Table]:
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[None]:
-    """Faults of a file that is missing, empty, no Parquet, or names and texts in it that are no UTF-8, as a UserError."""
+    """Faults of a file that is missing, empty, no Parquet, or whose names or texts are no UTF-8, as a UserError."""
     import pyarrow as pa
 
     if not path.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +18,7 @@ MOST_HEADER = 100 * 2**20  # bytes; the limit of safetensors itself
 _LAYERS = ("num_hidden_layers", "n_layers", "num_layers", "num_hidden_groups", "inner_group_num", "encoder_layers")
 _SIZES = ("hidden_size", "dim", "num_attention_heads", "n_heads", "intermediate_size", "hidden_dim", "vocab_size")
 _BUILT_IN = (None, "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3")
+NO_NAME = re.compile("[\0\ud800-\udfff]")  # NUL and halves of characters, which no file's name can hold
 _REMEDY = "save or download the model again"
 
 
@@ -71,6 +73,6 @@ def check_inside(names: Iterable[str], where: Path) -> None:
     """Raise UserError for a listed file that lies outside the folder of its list."""
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0]:
+        if NO_NAME.search(name) or path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0]:
             shown = json.dumps(name)
             raise UserError(f"it lists {shown}, which is not in this folder", str(where), "get the folder anew")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WEIGHT_FILES = ("model.safetensors", INDEX_FILE)
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")  # which can run code when they are read
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "spiece.model")
+SHORTEST_INPUT = 8  # tokens: lengths are rounded down to a multiple of it
 ASSEMBLED_FILE = "assembled.json"
 _SOUND: set[Path] = set()  # assembled checkpoints that this process has looked at
 _OF_A_MODEL = (".json", ".txt", ".model", ".py", ".safetensors", ".bin")
@@ -124,6 +125,10 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
             "this encoder's tokenizer cannot be loaded", source, "save it there with save_pretrained"
         ) from fault
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    longest: object = tokenizer.model_max_length  # as the file has it, unchecked
+    if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= SHORTEST_INPUT:
+        what = f"its tokenizer_config.json has model_max_length {str(longest)[:40]!r}"
+        raise UserError(what, source, f"give the most tokens that it takes, {SHORTEST_INPUT} or more")
     return tokenizer
 
 

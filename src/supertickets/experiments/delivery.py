@@ -17,6 +17,7 @@ from supertickets.encoders.export import save_ticket_model
 from supertickets.encoders.families import longest_input
 from supertickets.errors import UserError
 from supertickets.experiments.aiming import achieved
+from supertickets.experiments.delivered import Delivered
 from supertickets.experiments.layout import SPEED_FILE, SUPER_TICKET, TASK_FILE
 from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import Record
@@ -60,17 +61,19 @@ def delivered_run(
 def is_delivered(sweep: Workspace, run: TicketRun | SoupRun) -> bool:
     """Whether the super ticket's folder holds this run's ticket and model, or this soup, undamaged."""
     folder = sweep.folder / SUPER_TICKET
-    if not (folder / TICKET_FILE).is_file() or not (sweep.folder / SPEED_FILE).is_file():
+    if not (folder / TICKET_FILE).is_file():
         return False
     try:
-        soup_there = storage.read_sealed(sweep.folder / SPEED_FILE).get("soup", {})
+        delivered = Delivered.load(sweep.folder)
         check_whole(folder)
         ticket = Ticket.load(folder)
     except UserError:  # it is made once more
         return False
+    if delivered is None:
+        return False
     if isinstance(run, SoupRun):
-        return bool(soup_there.get("run") == run.name)
-    return not soup_there and ticket.seed == run.seed and ticket.sparsity == run.sparsity
+        return delivered.soup is not None and delivered.soup.run == run.name
+    return delivered.soup is None and ticket.seed == run.seed and ticket.sparsity == run.sparsity
 
 
 def deliver(folder: Path, run: TicketRun | SoupRun) -> None:

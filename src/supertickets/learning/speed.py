@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 WIDE = 0.25  # spread (p90 - p10) over the median above which a ratio of times is flagged, as in the benchmarks
 
@@ -26,11 +24,6 @@ class Speedup:
     def wide(self) -> bool:
         """Whether the pairs differ so much that the median says little."""
         return (self.p90 - self.p10) / self.median > WIDE
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Speedup:
-        """From plain values, of which others than the fields are left alone."""
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)

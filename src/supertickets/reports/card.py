@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
 
 from supertickets.data.tasks import Task
+from supertickets.experiments.delivered import Delivered
 from supertickets.experiments.outcome import full_models, of_kind, spread
 from supertickets.experiments.records import Record
 from supertickets.experiments.statistics import summary
-from supertickets.learning.speed import Speedup
 
 PIPELINES = {
     "ForSequenceClassification": "text-classification",
@@ -58,12 +57,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The sweep that a ticket was found by: its task, finished runs, outcome.json, and speedup.json ({}: none)."""
+    """The sweep that a ticket was found by: its task, finished runs, chosen level, and what was delivered."""
 
     task: Task
     records: Sequence[Record]
-    outcome: Mapping[str, Any]
-    delivered: Mapping[str, Any]
+    sparsity: float
+    sentence: str
+    delivered: Delivered | None
 
 
 def model_card(facts: Facts, sweep: Sweep | None, *, onnx: bool) -> str:
@@ -120,7 +120,7 @@ def _plain_name(encoder: str) -> str:
 
 
 def _scores(sweep: Sweep, onnx: bool) -> str:
-    outcome, task = sweep.outcome, sweep.task
+    task = sweep.task
     levels = [("full model", 0.0, full_models(sweep.records))]
     for kind in ("winning", "random", "losing"):
         levels += [(kind, level, group) for level, group in sorted(of_kind(sweep.records, kind).items())]
@@ -130,11 +130,11 @@ def _scores(sweep: Sweep, onnx: bool) -> str:
         if group
     ]
     head = ("kind", "level", "weights of the encoder's layers", f"{escaped(' and '.join(task.metrics))} × 100", "seeds")
-    chosen = f"Level {outcome['sparsity']:g} was chosen on examples held out of the training set, not on these scores."
+    chosen = f"Level {sweep.sparsity:g} was chosen on examples held out of the training set, not on these scores."
     return "\n\n".join(
         [
             f"## Scores on {escaped(task.name)}",
-            escaped(str(outcome["sentence"])),
+            escaped(sweep.sentence),
             *([_delivered(sweep.delivered, onnx)] if sweep.delivered else []),
             _table(head, rows),
             f"Mean ± standard deviation over seeds, on the report split. {chosen} Random and losing tickets are "
@@ -144,17 +144,17 @@ def _scores(sweep: Sweep, onnx: bool) -> str:
     )
 
 
-def _delivered(plain: Mapping[str, Any], onnx: bool) -> str:
+def _delivered(model: Delivered, onnx: bool) -> str:
     """What was measured of the one model that is here, and how."""
-    speed = Speedup.from_dict(plain)
+    speed = model.speedup
     wide = " (a wide spread: the machine was busy)" if speed.wide else ""
     threads = "1 thread" if speed.threads == 1 else f"{speed.threads} threads"
     engine = "In torch, not in ONNX Runtime, where it was not timed, it runs" if onnx else "It runs"
-    soup, which = plain.get("soup"), f"that of seed {plain['seed']}"
+    soup, which = model.soup, f"that of seed {model.seed}"
     if soup is not None:
-        which = f"the {soup['recipe']} soup of seeds {', '.join(map(str, soup['seeds']))} (the mean of their weights)"
+        which = f"the {soup.recipe} soup of seeds {', '.join(map(str, soup.seeds))} (the mean of their weights)"
     return (
-        f"The model in this folder is {which}; it scores {100 * plain['report']:.1f}. {engine} "
+        f"The model in this folder is {which}; it scores {100 * model.report:.1f}. {engine} "
         f"{speed.median:.2f} times as fast as the full model: the median of {speed.pairs} pairs, 10th to 90th "
         f"percentile {speed.p10:.2f} to {speed.p90:.2f}{wide}, of one batch of {speed.batch_size} texts of "
         f"{speed.length} tokens, fp32, {speed.device}, {threads}."

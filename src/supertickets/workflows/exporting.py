@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from supertickets import settings, storage
 from supertickets.errors import UserError
+from supertickets.experiments.delivered import Delivered
 from supertickets.experiments.layout import (
     CONFIG_FILE,
     MODEL,
     OUTCOME_FILE,
     SHARED_FILE,
-    SPEED_FILE,
     SUPER_TICKET,
     TASK_FILE,
 )
@@ -24,6 +24,8 @@ from supertickets.experiments.records import load_all
 from supertickets.experiments.transfer_folder import check_no_transfer
 from supertickets.reports.card import Facts, Sweep, model_card
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
+
+OUTCOME_REMEDY = "run report again"
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -166,7 +168,10 @@ def _sweep(source: Path) -> Sweep | None:
     if source.name != SUPER_TICKET or not (folder / OUTCOME_FILE).is_file():
         return None
     task = task_of(folder)
-    delivered = storage.read_sealed(folder / SPEED_FILE) if (folder / SPEED_FILE).is_file() else {}
+    outcome = storage.read_sealed(folder / OUTCOME_FILE, OUTCOME_REMEDY)
+    sparsity, sentence = outcome.get("sparsity"), outcome.get("sentence")
+    if not isinstance(sparsity, int | float) or not isinstance(sentence, str):
+        raise UserError("not the outcome of a sweep", str(folder / OUTCOME_FILE), OUTCOME_REMEDY)
     planned = {run.name for run in plan(settings.load(folder / CONFIG_FILE))}
     records = [record for record in load_all(folder) if record.name in planned]
-    return Sweep(task, records, storage.read_sealed(folder / OUTCOME_FILE), delivered)
+    return Sweep(task, records, float(sparsity), sentence, Delivered.load(folder))

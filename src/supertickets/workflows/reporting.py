@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from supertickets import settings, storage
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CONFIG_FILE, OUTCOME_FILE, SPEED_FILE, TASKS
+from supertickets.experiments.delivered import Delivered
+from supertickets.experiments.layout import CONFIG_FILE, OUTCOME_FILE, TASKS
 from supertickets.experiments.origins import read_data, task_of
 from supertickets.experiments.targets import Achieved
 from supertickets.experiments.transfer_folder import is_transfer
@@ -124,7 +125,7 @@ def _report(folder: Path) -> tuple[Findings, Path]:
         )
     config, data = settings.load(folder / CONFIG_FILE), read_data(folder)
     failed = {name: one.error for name, one in failures(folder, failed_names(folder)).items()}
-    findings = gather(config, task_of(folder), data, load_all(folder), *_delivered(folder), failed=failed)
+    findings = gather(config, task_of(folder), data, load_all(folder), *_measured(folder), failed=failed)
     write_figures(folder, findings)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if findings.outcome is not None:
@@ -133,13 +134,7 @@ def _report(folder: Path) -> tuple[Findings, Path]:
     return findings, write_page(folder, findings)
 
 
-def _delivered(folder: Path) -> tuple[Speedup | None, Achieved | None]:
+def _measured(folder: Path) -> tuple[Speedup | None, Achieved | None]:
     """What was measured of the delivered super ticket: its speed-up and, with a target, the share that it costs."""
-    path = folder / SPEED_FILE
-    if not path.is_file():
-        return None, None
-    plain = storage.read_sealed(path, "delete it: find measures anew")
-    try:
-        return Speedup.from_dict(plain), Achieved(**plain["achieved"]) if "achieved" in plain else None
-    except (KeyError, TypeError) as fault:
-        raise UserError(f"not a speed-up ({fault})", str(path), "delete it: find measures anew") from fault
+    found = Delivered.load(folder)
+    return (None, None) if found is None else (found.speedup, found.achieved)

@@ -1,0 +1,65 @@
+"""Delivered: what was measured of the one model that a sweep delivers, as `speedup.json` keeps it. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from supertickets import storage
+from supertickets.endings import Recipe
+from supertickets.errors import UserError
+from supertickets.experiments.layout import SPEED_FILE
+from supertickets.experiments.targets import Achieved
+from supertickets.learning.speed import Speedup
+
+REMEDY = "delete it: find measures anew"
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The soup that the delivered model is: its run, how its seeds were chosen, and these."""
+
+    run: str
+    recipe: Recipe
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Speed, seed and report score (a share) of the delivered model; with a target, what it costs; its soup, if any."""
+
+    speedup: Speedup
+    seed: int
+    report: float
+    soup: Mixed | None = None
+    achieved: Achieved | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> Delivered | None:
+        """That of a sweep's folder, None where nothing was delivered; raises UserError for a file that is none."""
+        path = folder / SPEED_FILE
+        return cls.of(storage.read_sealed(path, REMEDY), str(path)) if path.is_file() else None
+
+    @classmethod
+    def of(cls, plain: Mapping[str, object], where: str) -> Delivered:
+        """From plain values, checked as a stranger's; raises UserError that names the first that is wrong."""
+        try:
+            found = _adapter().validate_json(json.dumps({**plain, "speedup": plain}), strict=True)
+        except ValidationError as faults:
+            first = faults.errors(include_url=False)[0]
+            name = ".".join(str(step) for step in first["loc"] if step != "speedup") or "all of it"
+            raise UserError(f"not a speed-up ({name}: {first['msg']})", where, REMEDY) from faults
+        if not found.speedup.median > 0:
+            raise UserError(f"not a speed-up (median: {found.speedup.median})", where, REMEDY)
+        assert isinstance(found, cls)
+        return found
+
+
+@cache
+def _adapter() -> TypeAdapter:  # type: ignore[type-arg]  # beartype knows no subscript of it
+    return TypeAdapter(Delivered)
