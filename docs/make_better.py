@@ -155,18 +155,26 @@ def _souped(one: Found) -> list[Record]:
 
 
 def _baselines(found: list[Found]) -> str:
-    """Every baseline of which all tasks have all runs: its score, and ticket minus it."""
-    arms: list[Baseline] = [arm for arm in ARMS if all(_arm(one, arm) is not None for one in found)]
-    tasks = [one.task.name for one in found]
-    lines = [_line(["ticket minus baseline", *tasks, "mean"]), "|---" * (len(tasks) + 2) + "|"]
+    """Every baseline that some task has: its score, and the ticket minus it; means where all tasks have it."""
+    arms: list[Baseline] = [arm for arm in ARMS if any(_arm(one, arm) for one in found)]
+    lines = [_line(["baseline", *(one.task.name for one in found), "mean"]), "|---" * (len(found) + 2) + "|"]
     for arm in arms:
-        against = ARMS[arm].against
-        rivals = [_arm(one, against) if against in arms and against else one.ticket for one in found]
-        sides = [
-            (one.task, rival or one.ticket, _arm(one, arm) or []) for one, rival in zip(found, rivals, strict=True)
-        ]
-        lines.append(_differences(ARMS[arm].words, sides))
+        sides = [_against(one, arm) for one in found]
+        have = [side for side in sides if side is not None]
+        whole = len(have) == len(sides)
+        scores = [spread(summary(side[2])) if side else "" for side in sides]
+        gaps = [_gap(difference(*side)) if side else "" for side in sides]
+        means = spread(average_summary([side[2] for side in have])) if whole else ""
+        lines.append(_line([ARMS[arm].words, *scores, means]))
+        lines.append(_line(["ticket minus it", *gaps, _gap(average_difference(have)) if whole else ""]))
     return "\n".join(lines) if arms else ""
+
+
+def _against(one: Found, arm: Baseline) -> Side | None:
+    """The ticket with the same chances, and the baseline's records; None where the task does not have all of these."""
+    rival, against = _arm(one, arm), ARMS[arm].against
+    ticket = _arm(one, against) if against else one.ticket
+    return (one.task, ticket, rival) if rival and ticket else None
 
 
 def _arm(one: Found, arm: Baseline) -> list[Record] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -87,8 +88,19 @@ def test_the_recipes_table_by_hand(make_better: ModuleType, tmp_path: Path) -> N
     assert [cell.split(" [")[0] for cell in cells[1:]] == ["+5.0", "+3.0", "+4.0"]
     assert lines["ticket soup"] == "| ticket soup | 83.0 | 83.0 | 83.0 |"
     assert [cell.split(" [")[0] for cell in lines["ticket soup minus full soup"].split(" | ")[1:]] == ["+5.0"] * 3
-    rival = lines["random ticket of the same size"].split(" | ")
+    assert lines["random ticket of the same size"].endswith("size | 70.2 ± 0.4 | 70.2 ± 0.4 | 70.2 ± 0.4 |")
+    rival = lines["ticket minus it"].split(" | ")
     assert [cell.split(" [")[0] for cell in rival[1:]] == ["+10.0", "+8.0", "+9.0"]
+
+
+def test_a_baseline_that_a_task_lacks(make_better: ModuleType, tmp_path: Path) -> None:
+    """Its cell is empty, and so is the mean, which would be over other tasks than the ticket's."""
+    right = {"full": 150, "winning": 160, "random": 140, "soup": 166, "full-soup": 156}
+    write(tmp_path / "recipe" / "films", CONFIG, right)
+    write(tmp_path / "recipe" / "plays", replace(CONFIG, baselines=BaselinesConfig()), right)
+    page = make_better.filled("<!-- made by docs/make_better.py --><!-- end -->", tmp_path)
+    assert "| random ticket of the same size | 70.2 ± 0.4 |  |  |" in page
+    assert re.search(r"\| ticket minus it \| \+10\.0 \[[^|]*\] \|  \|  \|", page)
 
 
 def test_the_choices_tables_by_hand(make_better: ModuleType, tmp_path: Path) -> None:
