@@ -12,10 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from make_choices import BASE, Row, finished, interval_of, rows
-
 from supertickets.config import Config
 from supertickets.data.tasks import Task
 from supertickets.endings import Baseline
@@ -28,6 +25,7 @@ from supertickets.experiments.records import Record, load_all
 from supertickets.experiments.runs import SOUPS
 from supertickets.experiments.statistics import Interval, average_difference, average_summary, difference, summary
 from supertickets.experiments.workspace import Workspace
+from table_rows import head, line
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "better.md"
@@ -94,7 +92,7 @@ def _weights(cell: tuple[Task, list[Row]]) -> str:
 def _choices(tasks: list[str], cells: list[tuple[Task, list[Row]]]) -> str:
     """One row a choice; the mean difference is over the tasks that have the choice, if all have it."""
     by_choice = [{row.choice: row for row in made} for _, made in cells]
-    lines = [_line(["choice", *tasks, f"mean difference to `{BASE}` [95 %]"]), "|---" * (len(tasks) + 2) + "|"]
+    lines = head(["choice", *tasks, f"mean difference to `{BASE}` [95 %]"])
     for name in dict.fromkeys(row.choice for _, made in cells for row in made):
         shown = [spread(summary(found[name].records)) if name in found else "" for found in by_choice]
         pairs: list[Side] = []
@@ -102,7 +100,7 @@ def _choices(tasks: list[str], cells: list[tuple[Task, list[Row]]]) -> str:
             if name in found:
                 pairs.append((task, found[name].records, found[BASE].records))
         whole = name != BASE and len(pairs) == len(cells)
-        lines.append(_line([f"`{name}`", *shown, _gap(average_difference(pairs)) if whole else ""]))
+        lines.append(line([f"`{name}`", *shown, _gap(average_difference(pairs)) if whole else ""]))
     return "\n".join(lines)
 
 
@@ -113,8 +111,7 @@ def recipe_tables(folder: Path) -> str:
         return ""
     tasks = [one.task.name for one in found]
     kept = [f"{100 * sum(r.size.weights_encoder for r in one.ticket) / len(one.ticket):.1f} %" for one in found]
-    head = [_line(["", *tasks, "mean"]), "|---" * (len(tasks) + 2) + "|"]
-    lines = [*head, _line(["encoder weights kept", *kept, ""])]
+    lines = [*head(["", *tasks, "mean"]), line(["encoder weights kept", *kept, ""])]
     lines += [_scores("full model", [one.full for one in found]), _scores("ticket", [one.ticket for one in found])]
     lines += [_differences("ticket minus full model", [(one.task, one.ticket, one.full) for one in found])]
     parts = ["## The recipe", "\n".join([*lines, *_soups(found)]), _baselines(found)]
@@ -141,11 +138,11 @@ def _soups(found: list[Found]) -> list[str]:
     single = [Estimate.of_mean(one.task, one.full, draw=i) for i, one in enumerate(found)]
     gains = [a - b for a, b in zip(ticket, single, strict=True)]
     lines = [
-        _line([f"{words} soup", *(f"{100 * one.value:.1f}" for one in [*side, Estimate.average(side)])])
+        line([f"{words} soup", *(f"{100 * one.value:.1f}" for one in [*side, Estimate.average(side)])])
         for words, side in (("full", full), ("ticket", ticket))
     ]
     for words, each in (("ticket soup minus full soup", gaps), ("ticket soup minus full model", gains)):
-        lines.append(_line([words, *(_gap(one.interval) for one in [*each, Estimate.average(each)])]))
+        lines.append(line([words, *(_gap(one.interval) for one in [*each, Estimate.average(each)])]))
     return lines
 
 
@@ -157,7 +154,7 @@ def _souped(one: Found) -> list[Record]:
 def _baselines(found: list[Found]) -> str:
     """Every baseline that some task has: its score, and the ticket minus it; means where all tasks have it."""
     arms: list[Baseline] = [arm for arm in ARMS if any(_arm(one, arm) for one in found)]
-    lines = [_line(["baseline", *(one.task.name for one in found), "mean"]), "|---" * (len(found) + 2) + "|"]
+    lines = head(["baseline", *(one.task.name for one in found), "mean"])
     for arm in arms:
         sides = [_against(one, arm) for one in found]
         have = [side for side in sides if side is not None]
@@ -165,8 +162,8 @@ def _baselines(found: list[Found]) -> str:
         scores = [spread(summary(side[2])) if side else "" for side in sides]
         gaps = [_gap(difference(*side)) if side else "" for side in sides]
         means = spread(average_summary([side[2] for side in have])) if whole else ""
-        lines.append(_line([ARMS[arm].words, *scores, means]))
-        lines.append(_line(["ticket minus it", *gaps, _gap(average_difference(have)) if whole else ""]))
+        lines.append(line([ARMS[arm].words, *scores, means]))
+        lines.append(line(["ticket minus it", *gaps, _gap(average_difference(have)) if whole else ""]))
     return "\n".join(lines) if arms else ""
 
 
@@ -184,19 +181,15 @@ def _arm(one: Found, arm: Baseline) -> list[Record] | None:
 
 
 def _scores(words: str, groups: list[list[Record]]) -> str:
-    return _line([words, *(spread(summary(group)) for group in groups), spread(average_summary(groups))])
+    return line([words, *(spread(summary(group)) for group in groups), spread(average_summary(groups))])
 
 
 def _differences(words: str, sides: Sequence[Side]) -> str:
-    return _line([words, *(_gap(difference(*side)) for side in sides), _gap(average_difference(sides))])
+    return line([words, *(_gap(difference(*side)) for side in sides), _gap(average_difference(sides))])
 
 
 def _gap(value: Interval) -> str:
     return f"{signed(value.value)} {interval_of(value)}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

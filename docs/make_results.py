@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from table_rows import line
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 HEADER = (
@@ -63,7 +65,7 @@ def row(folder: Path) -> str:
         "" if control is None else interval(control["difference"]),
         str(outcome["ticket"]["n"]),
     ]
-    return f"| {' | '.join(cells)} |"
+    return line(cells)
 
 
 def spread(summary: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ from supertickets.experiments.sharing_outcome import (
 from supertickets.experiments.sharing_reading import read_sharing
 from supertickets.experiments.statistics import Interval
 from supertickets.reports.sharing_prose import notes
+from table_rows import head, line
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "sharing.md"
@@ -48,22 +49,20 @@ def filled(page: str, folder: Path) -> str:
 def scores(outcome: SharingOutcome) -> str:
     """One row a task: what its ticket keeps, and the score of every method that has been trained."""
     trained = [method for method in METHODS if method in outcome.average.scores]
-    lines = [_line(["task", "weights run", *(NAMES[method] for method in trained)])]
-    lines.append("|---" * (len(trained) + 2) + "|")
+    lines = head(["task", "weights run", *(NAMES[method] for method in trained)])
     weights = {name: share.all for name, share in outcome.kept.by_task.items()} | {"mean": outcome.kept.mean.all}
     for name, column in _columns(outcome).items():
         cells = [spread(column.scores[method]) if method in column.scores else "" for method in trained]
-        lines.append(_line([name, f"{100 * weights[name]:.1f} %", *cells]))
+        lines.append(line([name, f"{100 * weights[name]:.1f} %", *cells]))
     return "\n".join(lines)
 
 
 def differences(outcome: SharingOutcome) -> str:
     """One row a task: what is held against what; bold where the interval excludes zero."""
     pairs = [pair for pair in COMPARED if pair in outcome.average.differences]
-    lines = [_line(["task", *(f"{NAMES[ours]} less {NAMES[theirs]}" for ours, theirs in pairs)])]
-    lines.append("|---" * (len(pairs) + 1) + "|")
+    lines = head(["task", *(f"{NAMES[ours]} less {NAMES[theirs]}" for ours, theirs in pairs)])
     for name, column in _columns(outcome).items():
-        lines.append(_line([name, *(_told(column, pair) for pair in pairs)]))
+        lines.append(line([name, *(_told(column, pair) for pair in pairs)]))
     return "\n".join(lines)
 
 
@@ -77,10 +76,6 @@ def _told(column: Column, pair: Comparison) -> str:
     gap: Interval = column.differences[pair]
     words = f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
     return words if gap.covers_zero else f"**{words}**"
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

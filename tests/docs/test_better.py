@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+import make_better
 from supertickets import settings, storage
 from supertickets.config import Config, DataConfig, ScoringConfig
 from supertickets.data.tasks import Task
@@ -29,16 +28,6 @@ CONFIG = settings.load(
     overrides=["delivery.soup=uniform", "seeds=[0, 1]", "tickets.levels=[0.4]", "tickets.kinds=[winning]"],
     base={"data": asdict(DataConfig(task="movie-reviews")), "baselines": asdict(BaselinesConfig(arms=("random",)))},
 )
-
-
-@pytest.fixture(scope="module")
-def make_better() -> ModuleType:
-    """docs/make_better.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_better", ROOT / "docs" / "make_better.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def guesses(right: int) -> np.ndarray:
@@ -72,7 +61,7 @@ def write(folder: Path, config: Config, right: dict[str, int]) -> None:
         record(soup, task, count, **more).save(folder / "runs" / soup.name)
 
 
-def test_the_recipes_table_by_hand(make_better: ModuleType, tmp_path: Path) -> None:
+def test_the_recipes_table_by_hand(tmp_path: Path) -> None:
     """Scores, soups, baselines and their means over two tasks; differences are paired and averaged over tasks."""
     right = {"full": 150, "winning": 160, "random": 140, "soup": 166, "full-soup": 156}
     write(tmp_path / "recipe" / "films", CONFIG, right)
@@ -93,7 +82,7 @@ def test_the_recipes_table_by_hand(make_better: ModuleType, tmp_path: Path) -> N
     assert [cell.split(" [")[0] for cell in rival[1:]] == ["+10.0", "+8.0", "+9.0"]
 
 
-def test_a_baseline_that_a_task_lacks(make_better: ModuleType, tmp_path: Path) -> None:
+def test_a_baseline_that_a_task_lacks(tmp_path: Path) -> None:
     """Its cell is empty, and so is the mean, which would be over other tasks than the ticket's."""
     right = {"full": 150, "winning": 160, "random": 140, "soup": 166, "full-soup": 156}
     write(tmp_path / "recipe" / "films", CONFIG, right)
@@ -103,7 +92,7 @@ def test_a_baseline_that_a_task_lacks(make_better: ModuleType, tmp_path: Path) -
     assert re.search(r"\| ticket minus it \| \+10\.0 \[[^|]*\] \|  \|  \|", page)
 
 
-def test_the_choices_tables_by_hand(make_better: ModuleType, tmp_path: Path) -> None:
+def test_the_choices_tables_by_hand(tmp_path: Path) -> None:
     """One table a size; the mean difference over tasks stands only where every task has the choice."""
     base = replace(CONFIG, delivery=replace(CONFIG.delivery, soup="none"), baselines=BaselinesConfig())
     taylor = replace(base, scoring=ScoringConfig(scorer="taylor"))
@@ -119,7 +108,7 @@ def test_the_choices_tables_by_hand(make_better: ModuleType, tmp_path: Path) -> 
     assert "| `random` |  | 50.2 ± 0.4 |  |" in page
 
 
-def test_the_page_is_what_the_kept_sweeps_make(make_better: ModuleType) -> None:
+def test_the_page_is_what_the_kept_sweeps_make() -> None:
     """Making the tables of docs/better.md anew from results/better changes nothing."""
     page = (ROOT / "docs" / "better.md").read_text(encoding="utf-8")
     assert make_better.filled(page, ROOT / "results" / "better") == page, "run: python docs/make_better.py"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
+import make_choices
 from supertickets import settings, storage
 from supertickets.config import Config, DataConfig, ScoringConfig, UnitsConfig
 from supertickets.data.tasks import Task
@@ -21,16 +20,6 @@ KEPT = ROOT / "results" / "choices"
 TASK = Task("films", "classification", ("no", "yes"), ("accuracy",))
 CONFIG = Config(data=DataConfig(task="movie-reviews", train_examples=100))
 LABELS = np.arange(200) % 2
-
-
-@pytest.fixture(scope="module")
-def make_choices() -> ModuleType:
-    """docs/make_choices.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_choices", ROOT / "docs" / "make_choices.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def record(kind: str, level: float, seed: int, weights: float, right: int) -> Record:
@@ -73,7 +62,7 @@ def choices(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_page_is_what_the_kept_sweeps_make(make_choices: ModuleType) -> None:
+def test_the_page_is_what_the_kept_sweeps_make() -> None:
     """Making docs/choices.md anew from results/choices changes nothing."""
     if not KEPT.is_dir():
         pytest.skip("there is no results/choices here: runs/choices.sh makes it")
@@ -82,7 +71,7 @@ def test_the_page_is_what_the_kept_sweeps_make(make_choices: ModuleType) -> None
     )
 
 
-def test_rows_by_hand(make_choices: ModuleType, choices: Path) -> None:
+def test_rows_by_hand(choices: Path) -> None:
     """Scores, differences at the nearest weights and seeds are those of the records; no table shows other levels."""
     page = make_choices.page(choices)
     first, second = page.split("## Level 0.3")[1].split("## Level 0.7")
@@ -95,7 +84,7 @@ def test_rows_by_hand(make_choices: ModuleType, choices: Path) -> None:
     assert "The tuned full model scores 75.0 ± 0.0." in about and "100 of 500 training examples" in about
 
 
-def test_sentences_follow_the_intervals(make_choices: ModuleType, choices: Path) -> None:
+def test_sentences_follow_the_intervals(choices: Path) -> None:
     """The best mean is named at each level, and as better or worse what has zero outside its interval."""
     lines = make_choices.page(choices).split("## What the numbers say\n\n")[1].splitlines()[:3]
     assert lines[0].startswith(
@@ -111,7 +100,7 @@ def test_sentences_follow_the_intervals(make_choices: ModuleType, choices: Path)
     )
 
 
-def test_no_difference_is_said(make_choices: ModuleType, tmp_path: Path) -> None:
+def test_no_difference_is_said(tmp_path: Path) -> None:
     """Where every interval includes zero, the page claims nothing."""
     write(tmp_path / "as_described", CONFIG, {0.3: (0.8, 160)})
     write(tmp_path / "neurons", replace(CONFIG, units=UnitsConfig(ffn="neuron")), {0.2: (0.8, 160)})
@@ -120,7 +109,7 @@ def test_no_difference_is_said(make_choices: ModuleType, tmp_path: Path) -> None
     assert "Better" not in page and "Worse" not in page and "- 0 of 1 intervals exclude zero." in page
 
 
-def test_what_is_not_there_is_named(make_choices: ModuleType, choices: Path) -> None:
+def test_what_is_not_there_is_named(choices: Path) -> None:
     """Choices without a folder, or with runs missing, are left out of the tables, and the page says so."""
     page = make_choices.page(choices)
     assert "| `taylor` | mean squared gradient | not there yet |" in page
@@ -130,13 +119,13 @@ def test_what_is_not_there_is_named(make_choices: ModuleType, choices: Path) -> 
     assert "| `neurons` | single FFN neurons instead of whole sublayers | `units.ffn=neuron` |" in page
 
 
-def test_without_the_base_there_is_no_page(make_choices: ModuleType, tmp_path: Path) -> None:
+def test_without_the_base_there_is_no_page(tmp_path: Path) -> None:
     """All others are compared with it."""
     with pytest.raises(SystemExit, match="is no finished sweep, and all others are compared with it"):
         make_choices.page(tmp_path)
 
 
-def test_other_full_models_are_said(make_choices: ModuleType, tmp_path: Path) -> None:
+def test_other_full_models_are_said(tmp_path: Path) -> None:
     """Sweeps whose tuned models differ compare more than tickets, and the page says so."""
     write(tmp_path / "as_described", CONFIG, {0.3: (0.8, 160)})
     write(tmp_path / "random", replace(CONFIG, scoring=ScoringConfig(scorer="random")), {0.3: (0.8, 160)})

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 import typer
 
+import make_results
 from small_examples import tokenizer
 from small_models import batch, build
 from supertickets.cli.app import app
@@ -29,19 +28,9 @@ def example(name: str) -> str:
     return found[1]
 
 
-def make_results() -> ModuleType:
-    """docs/make_results.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_results", ROOT / "docs" / "make_results.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_numbers_quote_the_kept_results() -> None:
     """Making the table and the sentence anew from results/ changes nothing."""
-    module = make_results()
-    assert module.filled(README, module.kept_results()) == README
+    assert make_results.filled(README, make_results.kept_results()) == README
 
 
 def test_every_picture_and_link_is_there() -> None:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+import make_sharing
 from fake_sharing import experiment
 from supertickets.experiments.sharing_outcome import SharingOutcome, conclude_sharing
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def make_sharing() -> ModuleType:
-    """docs/make_sharing.py as a module."""
-    spec = importlib.util.spec_from_file_location("make_sharing", ROOT / "docs" / "make_sharing.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +26,7 @@ def rows(table: str) -> dict[str, list[str]]:
     return {first: rest for first, *rest in lines}
 
 
-def test_scores_by_task(make_sharing: ModuleType, outcome: SharingOutcome) -> None:
+def test_scores_by_task(outcome: SharingOutcome) -> None:
     """Every task and the mean, with what its ticket keeps and five methods' scores."""
     found = rows(make_sharing.scores(outcome))
     assert list(found) == ["helped", "hurt", "mean"] and {len(cells) for cells in found.values()} == {6}
@@ -47,7 +36,7 @@ def test_scores_by_task(make_sharing: ModuleType, outcome: SharingOutcome) -> No
         assert f"{100 * sharing.mean:.1f} ± {100 * sharing.std:.1f}" == found[name][4]
 
 
-def test_only_what_excludes_zero_is_bold(make_sharing: ModuleType, outcome: SharingOutcome) -> None:
+def test_only_what_excludes_zero_is_bold(outcome: SharingOutcome) -> None:
     """12 points more and 12 fewer are, their mean of none is not."""
     found = rows(make_sharing.differences(outcome))
     assert re.fullmatch(r"\*\*\+1[\d.]+ \[\+[\d.]+, \+[\d.]+\]\*\*", found["helped"][0])
@@ -56,7 +45,7 @@ def test_only_what_excludes_zero_is_bold(make_sharing: ModuleType, outcome: Shar
 
 
 @pytest.mark.skipif(not (ROOT / "results/sharing/outcome.json").exists(), reason="no kept result")
-def test_the_page_is_what_the_kept_experiment_makes(make_sharing: ModuleType) -> None:
+def test_the_page_is_what_the_kept_experiment_makes() -> None:
     """Making the tables anew from results/sharing changes nothing."""
     page = make_sharing.PAGE.read_text(encoding="utf-8")
     assert make_sharing.filled(page, ROOT / "results" / "sharing") == page
