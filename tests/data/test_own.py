@@ -344,7 +344,14 @@ def test_parquet_that_is_no_utf8(tmp_path: Path, torn: bytes) -> None:
     table = pa.table({"review": ["moviex", "moviey"], "stars": [0, 1]}).replace_schema_metadata()
     pq.write_table(table, path, compression="none", use_dictionary=False, store_schema=False)
     path.write_bytes(path.read_bytes().replace(torn, b"\xff" + torn[1:]))
-    assert sentence(tmp_path, path).startswith("r.parquet: not a Parquet file (UnicodeDecodeError: 'utf-8' codec")
+    assert sentence(tmp_path, path).startswith("r.parquet: it holds a value that cannot be read (UnicodeDecodeError: ")
+
+
+@pytest.mark.parametrize("cell", [pa.scalar(2**30, pa.date32()), pa.scalar(2**60, pa.timestamp("ms"))])
+def test_parquet_with_a_date_beyond_all_dates(tmp_path: Path, cell: pa.Scalar) -> None:
+    """What Python has no date for is a fault of the file."""
+    pq.write_table(pa.table({"review": ["x"], "stars": pa.array([cell])}), tmp_path / "r.parquet")
+    assert sentence(tmp_path, tmp_path / "r.parquet").startswith("r.parquet: it holds a value that cannot be read (Ov")
 
 
 def test_files_that_are_not_there_or_not_known(tmp_path: Path) -> None:

@@ -39,7 +39,10 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         ({"soup": {"run": "x", "recipe": "greedy", "seeds": ["a"]}}, "soup.seeds.0: Input should be a valid integer"),
         ({"achieved": {"measure": "joy", "asked": 0.5, "found": 0.5}}, "achieved.measure: Input should be 'params'"),
         ({"median": 0.0}, "median: 0.0"),
-        ({"median": float("nan")}, "median: nan"),
+        ({"median": float("nan")}, "a number in it is not finite"),
+        ({"report": float("inf")}, "a number in it is not finite"),
+        ({"pairs": -5}, "pairs: -5"),
+        ({"batch_size": 0}, "batch_size: 0"),
     ],
 )
 def test_what_cannot_be_is_named(change: dict[str, Any], named: str) -> None:

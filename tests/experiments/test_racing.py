@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from fake_races import LEVELS, TASK, World, config_of
+from supertickets.experiments.outcome import choose
 from supertickets.experiments.plans import plan
 from supertickets.experiments.racing import Schedule, Stop, follow, is_watched, reason, rivals, schedule
+from supertickets.experiments.records import Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
 
 
@@ -136,3 +138,42 @@ def test_a_run_that_was_ended_is_out() -> None:
     assert [run.seed for run in race.runs if run.sparsity == 0.7 and run.kind == "winning"] == [0]
     assert 0.7 not in (race.finalists or ())
     assert race.stops[-1] == Stop(0.7, 0, None, 0.5)
+
+
+def without(world: World, *lost: str) -> Callable[[Run], Record | None]:
+    """Everything but the runs of these names."""
+    return lambda run: None if run.name in lost else world.find(run)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("level", [None, 0.1, 0.4, 0.7])
+def test_a_race_goes_on_without_a_run_that_failed(seed: int, level: float | None) -> None:
+    """A full model, or a ticket, of any seed: the rest is raced to its end, and what failed is all that is lacking."""
+    config, world = config_of(), World(falling, world=3, luck=0.01)
+    tune = TuneRun(config, seed)
+    lost = tune if level is None else TicketRun(tune, "winning", level)
+    waiting, _, lacking = follow(config, TASK, without(world, lost.name))
+    race, found, still = follow(config, TASK, without(world, lost.name), {lost.name})
+    asked = {run.name for run in race.runs}
+    if lost.name in {run.name for run in waiting.runs}:
+        assert [run.name for run in lacking] == [run.name for run in still] == [lost.name]
+    assert race.confidence is not None and race.confidence >= 0.9 and len(race.runs) >= 18
+    assert {run.kind for run in race.runs} == {"full", "winning", "random", "losing"}
+    assert not {run.name for run in race.runs if tune in run.needs} if level is None else found.keys() <= asked
+    chosen = choose(list(found.values()), race.finalists).sparsity
+    assert chosen in (race.finalists or ()) and abs(chosen - 0.1) <= 0.1
+
+
+def test_a_race_in_which_every_full_model_failed_is_over() -> None:
+    """Nothing can be drawn: it wants the full models, and chooses nothing."""
+    config = config_of()
+    names = [TuneRun(config, seed).name for seed in config.seeds]
+    race = schedule(config, TASK, (), names)
+    assert [run.name for run in race.runs] == names and race.finalists is None and race.in_all == 3
+
+
+def test_a_consensus_is_over_with_its_first_full_model() -> None:
+    """All seeds draw one ticket, so without one of them there is none."""
+    config = config_of("tickets.importance=consensus")
+    race = schedule(config, TASK, (), [TuneRun(config, 1).name])
+    assert {run.kind for run in race.runs} == {"full"} and race.finalists is None

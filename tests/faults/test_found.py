@@ -93,19 +93,28 @@ def reshaped(folder: Path, file: str, change: Callable[[dict[str, object]], obje
     path.write_text(json.dumps(body), encoding="utf-8")
 
 
-FOLDERS: dict[str, tuple[str, Callable[[dict[str, object]], object], list[str]]] = {
-    "data without a task": ("data.json", lambda body: body.pop("task"), ["report"]),
-    "a task of another kind": ("data.json", lambda body: body.update(task=[1]), ["report"]),
-    "sizes of another kind": ("data.json", lambda body: body.update(sizes={"train": 3}), ["report"]),
-    "a speed without numbers": ("speedup.json", lambda body: body.clear(), ["report"]),
-    "a speed in words": ("speedup.json", lambda body: body.update(length="long"), ["export", "super_ticket"]),
-    "a soup of nothing": ("speedup.json", lambda body: body.update(soup=[]), ["export", "super_ticket"]),
-    "an outcome without a level": ("outcome.json", lambda body: body.pop("sparsity"), ["export", "super_ticket"]),
-    "a ticket without origin": ("tickets/*/ticket.json", lambda body: body.update(provenance=3), ["show", "tickets/*"]),
+EXPORT = ["export", "super_ticket", "--out", "copy"]
+FOLDERS: dict[str, tuple[str, Callable[[dict[str, object]], object], list[str], str]] = {
+    "data without a task": ("data.json", lambda body: body.pop("task"), ["report"], "data.json: "),
+    "a task of another kind": ("data.json", lambda body: body.update(task=[1]), ["report"], "data.json: "),
+    "sizes of another kind": ("data.json", lambda body: body.update(sizes={"train": 3}), ["report"], "data.json: "),
+    "a speed without numbers": ("speedup.json", lambda body: body.clear(), ["report"], "not a speed-up (seed: "),
+    "a speed in words": ("speedup.json", lambda body: body.update(length="long"), EXPORT, "not a speed-up (length: "),
+    "a speed beyond all": ("speedup.json", lambda body: body.update(p90=10**400), ["report"], "not a speed-up (p90: "),
+    "a soup of nothing": ("speedup.json", lambda body: body.update(soup=[]), EXPORT, "not a speed-up (soup: "),
+    "an outcome without a level": ("outcome.json", lambda body: body.pop("sparsity"), EXPORT, "not the outcome of"),
+    "a level beyond all": ("outcome.json", lambda body: body.update(sparsity=10**400), EXPORT, "not the outcome of"),
+    "a ticket without origin": (
+        "tickets/*/ticket.json",
+        lambda body: body.update(provenance=3),
+        ["show", "tickets/*"],
+        "ticket.json: ",
+    ),
     "structures of a trillion": (
         "tickets/*/ticket.json",
         lambda body: body.update(structures={"layers": 10**12, "heads_per_layer": 1, "units_per_layer": 1}),
         ["show", "tickets/*"],
+        "ticket.json: ",
     ),
 }
 
@@ -113,10 +122,13 @@ FOLDERS: dict[str, tuple[str, Callable[[dict[str, object]], object], list[str]]]
 @pytest.mark.parametrize("case", FOLDERS)
 def test_folders(case: str, sweep: Path) -> None:
     """In a sweep's folder."""
-    file, change, (verb, *place) = FOLDERS[case]
+    file, change, (verb, *more), words = FOLDERS[case]
     reshaped(sweep, file, change)
-    code, told = survives([verb, str(next(sweep.glob(place[0])) if place else sweep)], sweep.parent)
-    assert code == 2 and told.count("error: ") == 1, told
+    kept = (sweep / "outcome.json").read_bytes()
+    place = next(sweep.glob(more[0])) if more else sweep
+    code, told = survives([verb, str(place), *more[1:]], sweep.parent, [sweep.parent / "copy"])
+    assert code == 2 and told.count("error: ") == 1 and words in told, told
+    assert (sweep / "outcome.json").read_bytes() == kept  # what is refused loses nothing
 
 
 def test_a_record_of_another_run(sweep: Path) -> None:

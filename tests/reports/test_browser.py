@@ -18,8 +18,10 @@ from fake_sharing import experiment
 from fake_transfer import transferred
 from supertickets.config import Config
 from supertickets.data.tasks import Task
+from supertickets.experiments.delivered import Delivered
 from supertickets.experiments.sharing_outcome import conclude_sharing
 from supertickets.experiments.transfer_outcome import conclude_transfer
+from supertickets.learning.speed import Speedup
 from supertickets.reports.card import Facts, Sweep, model_card
 from supertickets.reports.findings import Findings, gather
 from supertickets.reports.page import render
@@ -203,7 +205,9 @@ def test_a_model_card_shows_texts_only(tmp_path: Path, config: Config, task: Tas
     """The card is rendered by a reader of Markdown that lets HTML through: no element, link or cell of the texts'."""
     config, task, _ = evil(config, task)
     task = replace(task, name=f"{EVIL}\n\n<script class=evil>ran=1</script>\n\n| a | b |\n|---|---|")
-    sweep = Sweep(task, synthetic_records(config, task), 0.4, f"{EVIL}[x](javascript:ran=1)", None)
+    speed = Speedup(1.5, 1.4, 1.6, 15, 1, 32, 24, f"{EVIL}\n\n# Hi [x](javascript:ran=1)")
+    evil_model = Delivered(speed, 0, 0.5)
+    sweep = Sweep(task, synthetic_records(config, task), 0.4, f"{EVIL}[x](javascript:ran=1)", evil_model)
     facts = Facts("bert", "ForSequenceClassification", EVIL.replace("/", ""), (1, 2), (1, 2), (9, 9), (1, 2))
     card = model_card(facts, sweep, onnx=False).split("---\n", 2)[2]
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(card)

@@ -51,7 +51,10 @@ def _parquet(path: Path) -> Iterator[None]:
         raise UserError("the file is empty", str(path), "give a Parquet file with examples")
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as fault:
+    except (OverflowError, UnicodeDecodeError) as fault:  # a date beyond Python's, bytes that are no text
+        what = f"it holds a value that cannot be read ({_first_line(fault)})"
+        raise UserError(what, str(path), "mend the value, or write the column as text") from fault
+    except (pa.ArrowException, OSError) as fault:
         raise UserError(f"not a Parquet file ({_first_line(fault)})", str(path), "write it again as Parquet") from fault
 
 

@@ -17,6 +17,7 @@ from supertickets.experiments.layout import SPEED_FILE
 from supertickets.experiments.targets import Achieved
 from supertickets.learning.speed import Speedup
 
+_POSITIVE = ("median", "p10", "p90", "pairs", "threads", "batch_size", "length")
 REMEDY = "delete it: find measures anew"
 
 
@@ -49,13 +50,18 @@ class Delivered:
     def of(cls, plain: Mapping[str, object], where: str) -> Delivered:
         """From plain values, checked as a stranger's; raises UserError that names the first that is wrong."""
         try:
-            found = _adapter().validate_json(json.dumps({**plain, "speedup": plain}), strict=True)
+            text = json.dumps({**plain, "speedup": plain}, allow_nan=False)
+        except ValueError as fault:
+            raise UserError("not a speed-up (a number in it is not finite)", where, REMEDY) from fault
+        try:
+            found = _adapter().validate_json(text, strict=True)
         except ValidationError as faults:
             first = faults.errors(include_url=False)[0]
             name = ".".join(str(step) for step in first["loc"] if step != "speedup") or "all of it"
             raise UserError(f"not a speed-up ({name}: {first['msg']})", where, REMEDY) from faults
-        if not found.speedup.median > 0:
-            raise UserError(f"not a speed-up (median: {found.speedup.median})", where, REMEDY)
+        bad = [name for name in _POSITIVE if not getattr(found.speedup, name) > 0]
+        if bad:
+            raise UserError(f"not a speed-up ({bad[0]}: {getattr(found.speedup, bad[0])})", where, REMEDY)
         assert isinstance(found, cls)
         return found
 

@@ -72,6 +72,7 @@ class Setbacks:
     def __init__(self, folder: Path, progress: Progress) -> None:
         self._folder, self._progress = folder, progress
         self._faults: dict[str, int] = {}
+        self.given_up: set[str] = set()
 
     def again(self, name: str, fault: Exception, title: str) -> bool:
         """Whether to try the run again; if not, its failure is written and told."""
@@ -81,6 +82,7 @@ class Setbacks:
             self._progress.say(f"{title}: trying again after {failure.error}")
             return True
         storage.write_json(self._folder / RUNS / name / FAILED_FILE, asdict(failure))
+        self.given_up.add(name)
         self._progress.say(f"{title}: failed {attempts} times, left out: {failure.error}")
         return False
 
@@ -100,9 +102,9 @@ def failures(folder: Path, names: Iterable[str]) -> dict[str, Failure]:
     return {name: _load(places[name] / FAILED_FILE) for name in failed if not _has_record(places[name])}
 
 
-def failed_names(folder: Path) -> list[str]:
-    """The names of all runs under `<folder>/runs` that once failed every time."""
-    return sorted(path.parent.name for path in (folder / RUNS).glob(f"*/{FAILED_FILE}"))
+def all_failures(folder: Path) -> dict[str, Failure]:
+    """As `failures`, of every run that has a folder under `<folder>/runs`."""
+    return failures(folder, sorted(path.parent.name for path in (folder / RUNS).glob(f"*/{FAILED_FILE}")))
 
 
 def check_enough(folder: Path, failed: Mapping[str, Failure], enough: bool) -> None:

@@ -17,6 +17,7 @@ from supertickets.config import Arm, ShareConfig
 from supertickets.conflicts import task_config
 from supertickets.data.tasks import KNOWN, normalised
 from supertickets.errors import UserError
+from supertickets.experiments.failures import all_failures
 from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, RUNS, TASKS
 from supertickets.experiments.outcome import choose
 from supertickets.experiments.racing import follow
@@ -116,7 +117,8 @@ def _records(sweep: Workspace, config: ShareConfig) -> list[Record]:
     if lacking:
         what = f"this sweep has the seeds {_listed(sweep.config.seeds)}; seed {lacking[0]} is wanted too"
         raise UserError(what, str(sweep.folder), "set seeds to those that every task's sweep has")
-    wanted, found, lacking_runs = follow(sweep.config, sweep.task, lambda run: _record(sweep, run))
+    failed = all_failures(sweep.folder)
+    wanted, found, lacking_runs = follow(sweep.config, sweep.task, lambda run: _record(sweep, run), failed)
     runs = [run for run in wanted.runs if run.seed in config.seeds and _is_of_winning(run)]
     missing = [run for run in lacking_runs if run in runs]
     if missing:

@@ -2,17 +2,18 @@
 
 A race's decisions are functions of its records: it is followed from its start, batch by batch, and a batch
 is decided on when all runs of the batches before it have their records. So a killed race goes on as it
-would have, whatever order its workers finished in.
+would have, whatever order its workers finished in. Runs that failed every time are settled, too: the race
+goes on with the seeds and levels that are left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from supertickets.config import Config, Kind
+from supertickets.config import Config
 from supertickets.data.tasks import Task
 from supertickets.experiments.odds import Scoreboard, agreement, contenders, example_noise, grid_means
 from supertickets.experiments.plans import plan
@@ -60,31 +61,32 @@ class Schedule:
         return f"{'' if self.in_all == len(self.runs) else 'at most '}{self.in_all}"
 
 
-def schedule(config: Config, task: Task | None, records: Iterable[Record]) -> Schedule:
+def schedule(config: Config, task: Task | None, records: Iterable[Record], failed: Collection[str] = ()) -> Schedule:
     """What the config's strategy wants, given these records (of any runs; those it does not want do not matter).
 
-    A grid does without the task.
+    `failed` are the names of runs that failed every time: a race does not wait for them. A grid does without the task.
     """
     if config.strategy == "grid":
         runs = plan(config)
         return Schedule(tuple(runs), len(runs))
     if task is None:
         raise ValueError("a race needs the task that its records are scored by")
-    race = _Race(config, task, {record.name: record for record in records})
+    race = _Race(config, task, {record.name: record for record in records}, frozenset(failed))
     race.follow()
     return race.schedule()
 
 
 def follow(
-    config: Config, task: Task | None, find: Callable[[Run], Record | None]
+    config: Config, task: Task | None, find: Callable[[Run], Record | None], failed: Collection[str] = ()
 ) -> tuple[Schedule, dict[str, Record], list[Run]]:
-    """The schedule as the runs found so far decide it, their records by name, and the runs that it still wants.
+    """The schedule as the runs found so far decide it, their records by name, and the runs that it still lacks.
 
-    `find` gives a run's record, or None where there is none; it is asked once for every run.
+    Those that `failed` every time are among the latter. `find` gives a run's record, or None where there is none; it
+    is asked once for every run.
     """
     known, asked = dict[str, Record](), set[str]()
     while True:
-        wanted = schedule(config, task, known.values())
+        wanted = schedule(config, task, known.values(), failed)
         new = [run for run in wanted.runs if run.name not in asked]
         asked |= {run.name for run in new}
         found = {run.name: record for run in new if (record := find(run)) is not None}
@@ -130,6 +132,7 @@ class _Race:
     config: Config
     task: Task
     records: Mapping[str, Record]
+    failed: frozenset[str]
     runs: list[Run] = field(default_factory=list)
     racing: list[float] = field(default_factory=list)
     chances: dict[float, float] = field(default_factory=dict)
@@ -137,12 +140,16 @@ class _Race:
     confidence: float | None = None
 
     def __post_init__(self) -> None:
-        self.tuned = [TuneRun(self.config, seed) for seed in self.config.seeds]
-        self.levels = sorted(self.config.tickets.levels)
+        self.every = [TuneRun(self.config, seed) for seed in self.config.seeds]
+        self.tuned = [tune for tune in self.every if tune.name not in self.failed]
+        self.levels = [level for level in sorted(self.config.tickets.levels) if self._tickets(level)]
         self.racing = list(self.levels)
 
     def follow(self) -> None:
-        """Want batch after batch, until one has a run without a record or nothing is left to want."""
+        """Want batch after batch, until one has a run that is not settled or nothing is left to want."""
+        if not self.levels:  # no ticket can be drawn any more
+            self._want(self.every)
+            return
         if not self._first_seed():
             return
         while True:
@@ -161,18 +168,19 @@ class _Race:
         if not self.decided:
             names = {run.name for run in self.runs}
             names |= {run.name for level in self.racing for run in self._tickets(level)}
-            in_all = len(names) + len(self._controls(self.racing[0]))
+            in_all = len(names) + (len(self._controls(self.racing[0])) if self.racing else 0)
         stops = tuple(self._stop(level) for level in self.levels if self._is_stopped(level))
-        return Schedule(tuple(self.runs), in_all, self._finalists(), stops, self.confidence)
+        lost = [run for run in self._lost() if run not in self.runs]
+        return Schedule((*self.runs, *lost), in_all + len(lost), self._finalists(), stops, self.confidence)
 
     def _first_seed(self) -> bool:
         """Want every level with the first seed (a single level at once with all); whether all of it is there."""
         if len(self.levels) == 1:
-            return self._want([*self.tuned, *self._tickets(self.levels[0])])
+            return self._want([*self.every, *self._tickets(self.levels[0])])
         early = _early(self.config) if self.config.race.checkpoints else self.levels
         late = [level for level in self.levels if level not in early]
         first = [self._tickets(level)[0] for level in early]
-        return self._want([*self.tuned, *first]) and self._want([self._tickets(level)[0] for level in late])
+        return self._want([*self.every, *first]) and self._want([self._tickets(level)[0] for level in late])
 
     def _judge(self) -> None:
         """Work out what the grid would find, which levels still race, and the chance of each to win."""
@@ -192,9 +200,11 @@ class _Race:
             [tune, *(TicketRun(tune, "winning", level) for level in levels)] for tune in self.tuned
         ]
         wanted = {run.name for run in self.runs}
-        rows = [[self.records[run.name] if run.name in wanted else None for run in row] for row in cells]
+        rows = [[self.records.get(run.name) if run.name in wanted else None for run in row] for row in cells]
         scores = [[np.nan if one is None else one.selection.main for one in row] for row in rows]
-        first = [record for record in rows[0] if record is not None]
+        first: list[Record] = []
+        for record in rows[0]:  # where the first seed's has failed, the next less sparse one stands for its noise
+            first += [record] if record is not None else first[-1:]
         return Scoreboard((0.0, *levels), np.array(scores), example_noise(self.task, first))
 
     def _next(self) -> list[Run]:
@@ -215,10 +225,21 @@ class _Race:
 
     def _want(self, batch: Sequence[Run]) -> bool:
         self.runs += batch
-        return all(run.name in self.records for run in batch)
+        return all(run.name in self.records or self._is_lost(run) for run in batch)
 
-    def _tickets(self, level: float, kind: Kind = "winning") -> list[Run]:
-        return [TicketRun(tune, kind, level) for tune in self.tuned]
+    def _tickets(self, level: float) -> list[Run]:
+        """The level's winning tickets, seed by seed, but those that are lost."""
+        tickets = [TicketRun(tune, "winning", level) for tune in self.tuned]
+        return [run for run in tickets if not self._is_lost(run)]
+
+    def _is_lost(self, run: Run) -> bool:
+        """Whether it has failed every time, or a tuned model that it needs has."""
+        return not self.failed.isdisjoint({run.name, *(tune.name for tune in run.needs)})
+
+    def _lost(self) -> list[Run]:
+        """The winning tickets that have failed themselves."""
+        tickets = [TicketRun(tune, "winning", level) for level in self.config.tickets.levels for tune in self.tuned]
+        return [run for run in tickets if run.name in self.failed]
 
     def _done(self, level: float) -> list[Record]:
         """The level's finished records among the runs that are wanted."""
@@ -232,18 +253,27 @@ class _Race:
         return None if record is None else record.stopped
 
     def _finalists(self) -> tuple[float, ...] | None:
+        """The levels that have run with every seed they can; where there is none, those with the most."""
         counts = {level: len(self._done(level)) for level in self.levels}
-        most = max(counts.values())
-        return tuple(level for level, count in counts.items() if count == most) if most else None
+        whole = tuple(level for level, count in counts.items() if count == len(self._tickets(level)))
+        most = max(counts.values(), default=0)
+        return whole or (tuple(level for level, count in counts.items() if count == most) if most else None)
 
     def _best(self) -> float:
-        """The choice: the highest mean selection score of the levels with every seed; of equals, the sparser."""
-        finalists = self._finalists() or ()
-        return max(finalists, key=lambda level: (np.mean([r.selection.main for r in self._done(level)]), level))
+        """The choice: the finalist with the highest mean selection score over the seeds that all of them have.
+
+        Of equals, the sparser.
+        """
+        scores = {
+            level: {r.seed: r.selection.main for r in self._done(level)} for level in self._finalists() or self.racing
+        }
+        shared = set.intersection(*map(set, scores.values())) or set.union(*map(set, scores.values()))
+        means = {level: np.mean([one[seed] for seed in one.keys() & shared]) for level, one in scores.items()}
+        return max(means, key=lambda level: (means[level], level))
 
     def _is_stopped(self, level: float) -> bool:
         judged = self._ended(level) is not None or level in self.chances
-        return judged and level not in self.racing and len(self._done(level)) < len(self.tuned)
+        return judged and level not in self.racing and len(self._done(level)) < len(self._tickets(level))
 
     def _stop(self, level: float) -> Stop:
         return Stop(level, len(self._done(level)), self.chances.get(level), self._ended(level))

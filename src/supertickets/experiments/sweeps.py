@@ -29,7 +29,7 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     not count: its run is told and executed again. A run that fails is tried again; after
     `failures.ATTEMPTS` its error is kept as `failed.json`, it and the tickets that needed it are left out,
     and the sweep goes on. A UserError stops the sweep at once; what has finished stays. A race decides what
-    it wants next when all that it wanted has been executed; it ends where one of these runs has failed.
+    it wants next when all that it wanted has been executed or has failed.
     """
     records, done = dict[str, Record](), list[Run]()
 
@@ -41,15 +41,15 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     if found:
         progress.say(f"{len(found)} of {wanted.size} runs are there already")
     stops: dict[float, str] = {}
-    setbacks = Setbacks(sweep.folder, progress)
+    setbacks, tried = Setbacks(sweep.folder, progress), set[str]()
     while missing:
         stops = _tell(wanted, stops, progress)
         for run, record in _execute(sweep, missing, pool, workers, setbacks):
             records[run.name] = record
             done.append(run)
             progress.done(run.name, cost(run), _line(run, record))
-        tried = {run.name for run in missing}
-        wanted, found, missing = follow(sweep.config, sweep.task, find)
+        tried |= {run.name for run in missing}
+        wanted, found, missing = follow(sweep.config, sweep.task, find, setbacks.given_up)
         missing = [run for run in missing if run.name not in tried]
         if missing:
             progress.revise(*_amount(wanted, missing, done))

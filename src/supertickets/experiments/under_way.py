@@ -46,8 +46,8 @@ def is_worked_on(folder: Path) -> bool:
         os.kill(int(holder["pid"]), 0)
     except PermissionError:
         return True  # it is another user's
-    except (UserError, KeyError, ValueError, ProcessLookupError):  # no such file, or the process was killed
-        return False
+    except (UserError, KeyError, ValueError, TypeError, OverflowError, ProcessLookupError):
+        return False  # no such file, a damaged one, or the process was killed
     return True
 
 

@@ -157,7 +157,7 @@ def _delivered(model: Delivered, onnx: bool) -> str:
         f"The model in this folder is {which}; it scores {100 * model.report:.1f}. {engine} "
         f"{speed.median:.2f} times as fast as the full model: the median of {speed.pairs} pairs, 10th to 90th "
         f"percentile {speed.p10:.2f} to {speed.p90:.2f}{wide}, of one batch of {speed.batch_size} texts of "
-        f"{speed.length} tokens, fp32, {speed.device}, {threads}."
+        f"{speed.length} tokens, fp32, {escaped(speed.device)}, {threads}."
     )
 
 

@@ -73,7 +73,7 @@ def gather(
 ) -> Findings:
     """Work out every table, the choice and the outcome from the records that the config plans."""
     named = {record.name: record for record in records}
-    wanted, found, missing = follow(config, task, lambda run: named.get(run.name))
+    wanted, found, missing = follow(config, task, lambda run: named.get(run.name), failed)
     counted = [record for record in records if record.name in found]
     ready = bool(comparable(counted))
     choice = choose(counted, wanted.finalists) if ready else None

@@ -170,7 +170,7 @@ def _sweep(source: Path) -> Sweep | None:
     task = task_of(folder)
     outcome = storage.read_sealed(folder / OUTCOME_FILE, OUTCOME_REMEDY)
     sparsity, sentence = outcome.get("sparsity"), outcome.get("sentence")
-    if not isinstance(sparsity, int | float) or not isinstance(sentence, str):
+    if type(sparsity) not in (int, float) or not 0 <= sparsity < 1 or not isinstance(sentence, str):
         raise UserError("not the outcome of a sweep", str(folder / OUTCOME_FILE), OUTCOME_REMEDY)
     planned = {run.name for run in plan(settings.load(folder / CONFIG_FILE))}
     records = [record for record in load_all(folder) if record.name in planned]

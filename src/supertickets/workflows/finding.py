@@ -172,7 +172,7 @@ def _sweep_task(
     from supertickets.experiments.aiming import aimed
     from supertickets.experiments.baselines import baseline_runs
     from supertickets.experiments.delivery import delivered_run
-    from supertickets.experiments.failures import check_enough, failures
+    from supertickets.experiments.failures import all_failures, check_enough
     from supertickets.experiments.outcome import choose, comparable
     from supertickets.experiments.racing import schedule
     from supertickets.experiments.staff import chosen, opened, use_threads_of_a_run
@@ -193,8 +193,10 @@ def _sweep_task(
         progress.say(_examples(inputs))
         with opened(staff, config.cluster) as (pool, size):
             records = run_missing(prepared, pool, size, progress)
-            wanted = schedule(prepared.config, prepared.task, records)
-            check_enough(folder, failures(folder, [run.name for run in wanted.runs]), bool(comparable(records)))
+            failed = all_failures(folder)
+            wanted = schedule(prepared.config, prepared.task, records, failed)
+            given_up = {run.name: failed[run.name] for run in wanted.runs if run.name in failed}
+            check_enough(folder, given_up, bool(comparable(records)))
             sparsity = choose(records, wanted.finalists).sparsity
             there = {record.name for record in records}
             lost = {one.name for one in wanted.runs if one.name not in there}  # tried often enough by now

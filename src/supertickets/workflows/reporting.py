@@ -89,9 +89,10 @@ def _report_sharing(folder: Path) -> tuple[str | None, Path]:
     outcome = conclude_sharing(sharing)
     write_sharing_figures(folder, outcome)
     text = whole_sentence(sharing, outcome) if sharing.finished else None
-    (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if text is not None:
         storage.write_sealed(folder / OUTCOME_FILE, outcome.to_dict() | {"sentence": text, "missing": sharing.missing})
+    else:
+        _no_outcome(folder)
     return text, write_sharing_page(folder, sharing, outcome)
 
 
@@ -104,16 +105,17 @@ def _report_transfer(folder: Path) -> tuple[TransferOutcome, Path]:
     found = read_transfer(TransferFolder.open(folder))
     outcome = conclude_transfer(found)
     write_transfer_figures(folder, outcome)
-    (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if outcome.points:
         result = outcome.to_dict() | {"sentence": sentence(outcome), "missing": found.missing}
         storage.write_sealed(folder / OUTCOME_FILE, result)
+    else:
+        _no_outcome(folder)
     return outcome, write_transfer_page(folder, found, outcome)
 
 
 def _report(folder: Path) -> tuple[Findings, Path]:
     # pandas, plotly and matplotlib take a second to load: only who reports waits for them.
-    from supertickets.experiments.failures import failed_names, failures
+    from supertickets.experiments.failures import all_failures
     from supertickets.experiments.records import load_all
     from supertickets.reports.findings import gather
     from supertickets.reports.page import write_page
@@ -124,14 +126,20 @@ def _report(folder: Path) -> tuple[Findings, Path]:
             "this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find"
         )
     config, data = settings.load(folder / CONFIG_FILE), read_data(folder)
-    failed = {name: one.error for name, one in failures(folder, failed_names(folder)).items()}
+    failed = {name: one.error for name, one in all_failures(folder).items()}
     findings = gather(config, task_of(folder), data, load_all(folder), *_measured(folder), failed=failed)
     write_figures(folder, findings)
-    (folder / OUTCOME_FILE).unlink(missing_ok=True)  # none may stay that the page does not agree with
     if findings.outcome is not None:
         result = findings.outcome.to_dict() | {"sentence": findings.sentence, "missing": findings.missing}
         storage.write_sealed(folder / OUTCOME_FILE, result)
+    else:
+        _no_outcome(folder)
     return findings, write_page(folder, findings)
+
+
+def _no_outcome(folder: Path) -> None:
+    """None may stay that the page does not agree with."""
+    (folder / OUTCOME_FILE).unlink(missing_ok=True)
 
 
 def _measured(folder: Path) -> tuple[Speedup | None, Achieved | None]:

@@ -15,7 +15,7 @@ from jaxtyping import Bool
 from supertickets import settings, storage
 from supertickets.config import Config, ShareConfig
 from supertickets.errors import UserError
-from supertickets.experiments.failures import Failure, failures
+from supertickets.experiments.failures import Failure, all_failures, failures
 from supertickets.experiments.layout import (
     CONFIG_FILE,
     MODEL,
@@ -236,7 +236,7 @@ def _records(folder: Path, config: Config) -> tuple[Schedule, dict[str, Record],
 
     racing = config.strategy == "race"
     task = task_of(folder) if racing else None
-    wanted, records, _ = follow(config, task, find)
+    wanted, records, _ = follow(config, task, find, all_failures(folder))
     return wanted, records, damaged
 
 
