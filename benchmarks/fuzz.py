@@ -9,6 +9,8 @@ from benchmarks.measuring import Say
 from benchmarks.outcomes import run_tests
 
 TASK = None
+# Without the checks of types that tests have and users have not: they would make sentences of tracebacks.
+AS_INSTALLED = ["-o", "addopts=--import-mode=importlib --strict-markers -q"]
 KINDS = {
     "test_configs": "configs",
     "test_data": "data files",
@@ -31,7 +33,9 @@ QUICK = Settings(cases=24, goal=10)
 def measure(settings: Settings, say: Say) -> dict[str, Figure]:
     """Cases run and failed: an exit code other than 0 and 2, a traceback, or a write outside the out folder."""
     environment = {"SUPERTICKETS_FUZZ": str(settings.cases)}
-    outcomes = [one for one in run_tests(["tests/faults/test_fuzz.py"], [], environment, say) if one.name in KINDS]
+    outcomes = [
+        one for one in run_tests(["tests/faults/test_fuzz.py"], AS_INSTALLED, environment, say) if one.name in KINDS
+    ]
     cases = {KINDS[one.name]: one.noted.get("cases", 0) for one in outcomes}
     failures = sum(one.state != "passed" for one in outcomes)
     say(", ".join(f"{count} {kind}" for kind, count in cases.items()) + f": {failures} failures")

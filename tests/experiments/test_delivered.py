@@ -33,7 +33,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"length": "long"}, "length: Input should be a valid integer"),
+        ({"length": "long"}, "speedup.length: Input should be a valid integer"),
         ({"seed": 1.5}, "seed: Input should be a valid integer"),
         ({"report": None}, "report: Input should be a valid number"),
         ({"soup": {"run": "x", "recipe": "greedy", "seeds": ["a"]}}, "soup.seeds.0: Input should be a valid integer"),
@@ -56,5 +56,5 @@ def test_what_cannot_be_is_named(change: dict[str, Any], named: str) -> None:
 def test_what_is_missing_is_named() -> None:
     """A value that is not there is told by its name."""
     plain = {name: value for name, value in PLAIN.items() if name != "pairs"}
-    with pytest.raises(UserError, match=r"not a speed-up \(pairs: "):
+    with pytest.raises(UserError, match=r"not a speed-up \(speedup.pairs: "):
         Delivered.of(plain, "x")

@@ -28,7 +28,7 @@ RECORD = Record(
     provenance={"commit": None, "threads": 1, "versions": {"python": "3"}},
     arrays={
         "report_predictions": np.array([[0.1, -1e-30], [np.float32(1 / 3), 5]], dtype=np.float32),
-        "report_labels": np.arange(3),
+        "report_labels": np.arange(2),
         "heads": np.array([[True, False, True, True], [False] * 4]),
         "importance_ffn": np.array([[1e-300], [0.0]]),
     },

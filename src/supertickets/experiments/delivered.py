@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from supertickets import storage
+from supertickets.checked import checked
 from supertickets.endings import Recipe
 from supertickets.errors import UserError
 from supertickets.experiments.layout import SPEED_FILE
@@ -49,23 +46,8 @@ class Delivered:
     @classmethod
     def of(cls, plain: Mapping[str, object], where: str) -> Delivered:
         """From plain values, checked as a stranger's; raises UserError that names the first that is wrong."""
-        try:
-            text = json.dumps({**plain, "speedup": plain}, allow_nan=False)
-        except ValueError as fault:
-            raise UserError("not a speed-up (a number in it is not finite)", where, REMEDY) from fault
-        try:
-            found = _adapter().validate_json(text, strict=True)
-        except ValidationError as faults:
-            first = faults.errors(include_url=False)[0]
-            name = ".".join(str(step) for step in first["loc"] if step != "speedup") or "all of it"
-            raise UserError(f"not a speed-up ({name}: {first['msg']})", where, REMEDY) from faults
+        found = checked(cls, {**plain, "speedup": plain}, "a speed-up", where, REMEDY)
         bad = [name for name in _POSITIVE if not getattr(found.speedup, name) > 0]
         if bad:
             raise UserError(f"not a speed-up ({bad[0]}: {getattr(found.speedup, bad[0])})", where, REMEDY)
-        assert isinstance(found, cls)
         return found
-
-
-@cache
-def _adapter() -> TypeAdapter:  # type: ignore[type-arg]  # beartype knows no subscript of it
-    return TypeAdapter(Delivered)

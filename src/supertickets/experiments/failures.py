@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from supertickets import storage
+from supertickets.checked import checked
 from supertickets.errors import UserError
 from supertickets.experiments.layout import FAILED_FILE, RUNS
 from supertickets.experiments.progress import Progress
@@ -130,8 +131,4 @@ def _has_record(place: Path) -> bool:
 
 
 def _load(path: Path) -> Failure:
-    plain = storage.read_json(path)
-    try:
-        return Failure(**plain)
-    except TypeError as fault:
-        raise UserError(f"not a failure ({fault})", str(path), "delete it and run the sweep again") from fault
+    return checked(Failure, storage.read_json(path), "a failure", str(path), "delete it and run the sweep again")

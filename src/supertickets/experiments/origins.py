@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from supertickets import storage
+from supertickets.checked import checked
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
 from supertickets.experiments.layout import DATA_FILE
+from supertickets.learning.metrics import METRICS
 
 _KINDS: dict[str, type] = {"task": dict, "sizes": dict, "notes": list, "origin": dict}
 
@@ -32,7 +34,12 @@ def read_data(folder: Path) -> dict[str, Any]:
 
 def task_of(folder: Path) -> Task:
     """The task of a sweep's folder; raises as `read_data` does."""
+    plain, where = read_data(folder)["task"], str(folder / DATA_FILE)
     try:
-        return Task.from_dict(read_data(folder)["task"])
-    except (KeyError, TypeError, ValueError) as fault:
-        raise UserError(f"not a task ({fault})", str(folder / DATA_FILE)) from fault
+        task = checked(Task, plain, "a task", where, "choose another --out folder")
+    except ValueError as fault:  # of the task's own check
+        raise UserError(f"not a task ({fault})", where) from fault
+    unknown = [name for name in task.metrics if name not in METRICS]
+    if unknown or not task.metrics:
+        raise UserError(f"not a task (metrics: {unknown})", where)
+    return task

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from supertickets import storage
+from supertickets.checked import checked
 from supertickets.errors import UserError
 from supertickets.experiments.layout import RUNS
 from supertickets.learning.metrics import Scores
@@ -85,17 +86,39 @@ class Record:
             raise UserError("damaged: its numbers are not those of its checksum", str(folder / RECORD_FILE), _REMEDY)
         if name is not None and body.get("name") != name:
             raise UserError(f"this is the record of another run ({body.get('name')})", str(folder), _REMEDY)
-        try:
-            arrays = storage.read_arrays(folder / ARRAYS_FILE, sha256=body.pop("arrays_sha256"))
-            size, cost = body.pop("size"), body.pop("cost")
-            return cls(
-                **body | {"selection": Scores(**body["selection"]), "report": Scores(**body["report"])},
-                size=Size(**size | {"heads": tuple(size["heads"]), "ffn": tuple(size["ffn"])}),
-                cost=Cost(**cost),
-                arrays=arrays,
-            )
-        except (KeyError, TypeError, AttributeError) as fault:
-            raise UserError(f"not a record ({fault})", str(folder), _REMEDY) from fault
+        if strange := sorted(body.keys() - {one.name for one in fields(_Numbers)}):
+            raise UserError(f"not a record ({strange[0]}: unknown)", str(folder), _REMEDY)
+        numbers = checked(_Numbers, body, "a record", str(folder), _REMEDY)
+        arrays = storage.read_arrays(folder / ARRAYS_FILE, sha256=numbers.arrays_sha256)
+        _check_examples(arrays, folder)
+        return cls(**{name: value for name, value in vars(numbers).items() if name != "arrays_sha256"}, arrays=arrays)
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What `record.json` holds: a Record without its arrays."""
+
+    name: str
+    kind: str
+    sparsity: float
+    seed: int
+    selection: Scores
+    report: Scores
+    size: Size
+    cost: Cost
+    settings: dict[str, Any]
+    provenance: dict[str, Any]
+    arrays_sha256: str
+    stopped: float | None = None
+
+
+def _check_examples(arrays: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Raise UserError where a split's predictions are not as many as its labels."""
+    for split in ("selection", "report"):
+        labels, predictions = (arrays.get(f"{split}_{name}") for name in ("labels", "predictions"))
+        if labels is not None and predictions is not None and predictions.shape[:1] != labels.shape:
+            what = f"its {split} split has predictions of shape {predictions.shape} and labels of {labels.shape}"
+            raise UserError(f"not a record ({what})", str(folder), _REMEDY)
 
 
 def load_all(sweep_folder: Path) -> list[Record]:

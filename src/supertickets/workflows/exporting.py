@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from supertickets import settings, storage
+from supertickets.checked import checked
 from supertickets.errors import UserError
 from supertickets.experiments.delivered import Delivered
 from supertickets.experiments.layout import (
@@ -162,16 +164,25 @@ def _facts(source: Path, model: PreTrainedModel, drawn: Ticket | None, current: 
     )
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What a card says of `outcome.json`."""
+
+    sparsity: float
+    sentence: str
+
+
 def _sweep(source: Path) -> Sweep | None:
     """The finished sweep whose super ticket lies in `source`; None for any other folder."""
     folder = source.parent
     if source.name != SUPER_TICKET or not (folder / OUTCOME_FILE).is_file():
         return None
     task = task_of(folder)
-    outcome = storage.read_sealed(folder / OUTCOME_FILE, OUTCOME_REMEDY)
-    sparsity, sentence = outcome.get("sparsity"), outcome.get("sentence")
-    if type(sparsity) not in (int, float) or not 0 <= sparsity < 1 or not isinstance(sentence, str):
-        raise UserError("not the outcome of a sweep", str(folder / OUTCOME_FILE), OUTCOME_REMEDY)
+    where = str(folder / OUTCOME_FILE)
+    plain = storage.read_sealed(folder / OUTCOME_FILE, OUTCOME_REMEDY)
+    outcome = checked(_Outcome, plain, "the outcome of a sweep", where, OUTCOME_REMEDY)
+    if not 0 <= outcome.sparsity < 1:
+        raise UserError(f"not the outcome of a sweep (sparsity: {outcome.sparsity})", where, OUTCOME_REMEDY)
     planned = {run.name for run in plan(settings.load(folder / CONFIG_FILE))}
     records = [record for record in load_all(folder) if record.name in planned]
-    return Sweep(task, records, float(sparsity), sentence, Delivered.load(folder))
+    return Sweep(task, records, outcome.sparsity, outcome.sentence, Delivered.load(folder))
