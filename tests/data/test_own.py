@@ -165,6 +165,18 @@ def test_a_split_of_a_saved_dataset_is_named_behind_a_colon(tmp_path: Path) -> N
     assert "both: it holds several splits (the splits are train, held); name one" in sentence(tmp_path, folder)
 
 
+def test_the_folder_above_stays_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`..` is a folder of data like any other: what `datasets` keeps of it is written inside its cache."""
+    cache = tmp_path / "cache" / "datasets"
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
+    (tmp_path / "films" / "here").mkdir(parents=True)
+    delimited(",")(tmp_path / "films" / "data.csv", ROWS)
+    monkeypatch.chdir(tmp_path / "films" / "here")
+    assert len(load("..").train) == len(ROWS)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["datasets"]
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == ["films"]
+
+
 def test_a_folder_of_data_files_is_a_dataset(tmp_path: Path) -> None:
     """A folder of CSV files is read as `datasets` reads one, without a progress bar."""
     folder = tmp_path / "files"

@@ -114,7 +114,8 @@ def _local(folder: str, split: str | None) -> Dataset:
     if saved:
         _check_inside(Path(folder))
     load = datasets.load_from_disk if saved else datasets.load_dataset
-    return _one(source, _guarded(source, lambda: load(folder)), split)
+    whole = str(Path(folder).resolve())  # the library names its copy by the last part, and `..` would leave its cache
+    return _one(source, _guarded(source, lambda: load(whole)), split)
 
 
 def _check_inside(folder: Path) -> None:
