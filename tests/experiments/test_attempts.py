@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -14,6 +16,7 @@ from supertickets.errors import UserError
 from supertickets.experiments.attempts import completed, insist, insisting
 from supertickets.experiments.executors import InProcess
 from supertickets.experiments.failures import ATTEMPTS, DistantError
+from supertickets.experiments.interrupts import STOPPING, patient
 
 
 class Failing(Executor):
@@ -38,6 +41,27 @@ def test_the_last_step_is_tried_again_too() -> None:
         insist(Failing(lost, lost, lost), print)
     with pytest.raises(UserError, match="bad"):
         insist(Failing(UserError("bad"), None), print)
+
+
+def test_the_last_step_is_finished_before_ctrl_c_counts() -> None:
+    """The first Ctrl-C lets the delivery end, and stops what comes after it; the second stops the delivery."""
+    log: list[str] = []
+
+    def deliver(interrupts: int) -> None:
+        for _ in range(interrupts):
+            signal.raise_signal(signal.SIGINT)
+        log.append(f"delivered after {interrupts}")
+
+    for interrupts in (0, 1):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(patient(log.append))
+            if interrupts:
+                stack.enter_context(pytest.raises(KeyboardInterrupt))
+            insist(InProcess(), deliver, interrupts)
+    assert log == ["delivered after 0", STOPPING, "delivered after 1"]
+    with pytest.raises(KeyboardInterrupt), patient(log.append):
+        insist(InProcess(), deliver, 2)
+    assert log[3:] == [STOPPING]
 
 
 def test_in_this_process_items_are_told_one_by_one(tmp_path: Path) -> None:

@@ -77,10 +77,15 @@ def insisting() -> Callable[[Any, Exception], bool]:
 
 
 def insist(pool: Executor, work: Callable[..., None], *arguments: Any) -> None:
-    """Do one piece of work, again while it fails; raises its error after the last attempt, UserError at once."""
-    for _ in range(ATTEMPTS):
-        fault = fault_of(pool.submit(work, *arguments))
-        if fault is None:
-            return
-    assert fault is not None
-    raise fault
+    """Do one piece of work, again while it fails; raises its error after the last attempt, UserError at once.
+
+    Like a run it is finished before the first Ctrl-C counts.
+    """
+    fault: Exception | None = None
+    with in_flight() as stopping:
+        for _ in range(ATTEMPTS):
+            fault = fault_of(pool.submit(work, *arguments))
+            if fault is None or stopping():
+                break
+    if fault is not None:
+        raise fault
