@@ -185,7 +185,7 @@ def test_a_torn_tokenizer(encoder: Path) -> None:
     assert "tokenizer cannot be loaded" in refusal(encoder)
 
 
-@pytest.mark.parametrize("longest", [None, "512", True, 7, -1, float("nan"), [512]])
+@pytest.mark.parametrize("longest", [None, "512", True, 7, 100.5, -1, float("nan"), [512]])
 def test_a_tokenizer_without_a_longest_input(encoder: Path, longest: object) -> None:
     """A model_max_length that no length can be is refused with its file and value."""
     file = encoder / "tokenizer_config.json"

@@ -126,7 +126,8 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
         ) from fault
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     longest: object = tokenizer.model_max_length  # as the file has it, unchecked
-    if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= SHORTEST_INPUT:
+    whole = isinstance(longest, int | float) and not isinstance(longest, bool) and longest % 1 == 0
+    if not whole or longest < SHORTEST_INPUT:  # type: ignore[operator]
         what = f"its tokenizer_config.json has model_max_length {str(longest)[:40]!r}"
         raise UserError(what, source, f"give the most tokens that it takes, {SHORTEST_INPUT} or more")
     return tokenizer
