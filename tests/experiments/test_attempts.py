@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,15 @@ def test_the_last_step_is_tried_again_too() -> None:
         insist(Failing(UserError("bad"), None), print)
 
 
+@pytest.fixture
+def pythons_own_ctrl_c() -> Iterator[None]:
+    """As in a terminal: a job in the background ignores Ctrl-C, and hands that down."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("pythons_own_ctrl_c")
 def test_the_last_step_is_finished_before_ctrl_c_counts() -> None:
     """The first Ctrl-C lets the delivery end, and stops what comes after it; the second stops the delivery."""
     log: list[str] = []
