@@ -24,7 +24,7 @@ def checked(kind: type[T], plain: Mapping[str, Any], what: str, where: str, reme
     if not _is_finite(plain):
         raise UserError(f"not {what} (a number in it is not finite)", where, remedy)
     try:
-        found: T = _adapter(kind).validate_json(json.dumps(plain), strict=True)  # type: ignore[arg-type]
+        found: T = adapter(kind).validate_json(json.dumps(plain), strict=True)  # type: ignore[arg-type]
     except ValidationError as faults:
         first = faults.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"])) or "all of it"
@@ -40,5 +40,6 @@ def _is_finite(value: object) -> bool:
 
 
 @cache
-def _adapter(kind: type) -> TypeAdapter:  # type: ignore[type-arg]  # beartype knows no subscript of it
+def adapter(kind: type) -> TypeAdapter:  # type: ignore[type-arg]  # beartype knows no subscript of it
+    """What checks and reads values of a kind, made once."""
     return TypeAdapter(kind)

@@ -9,16 +9,13 @@ from dataclasses import fields as dataclass_fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from supertickets.checked import adapter
 from supertickets.config import BUDGETS, RECIPES, Config, SharedTaskConfig
 from supertickets.yaml_places import Loc
 
 C = TypeVar("C", bound=Config)
-
-
-def _adapter(kind: type[Config]) -> TypeAdapter:  # type: ignore[type-arg]  # beartype knows no subscript of it
-    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def validate(values: Mapping[str, Any], kind: type[C]) -> tuple[C, list[Fault]]:
     except ValueError:
         return kind(), [Fault((), "a setting contains itself")]
     try:
-        return _adapter(kind).validate_json(text, strict=True), []
+        return adapter(kind).validate_json(text, strict=True), []  # type: ignore[arg-type]
     except ValidationError as errors:
         faults = [_fault(error, kind) for error in errors.errors(include_url=False) if not _follows(error)]
     sound = json.loads(text)  # as pydantic reads it, whose faults name keys so: halves of a character joined
@@ -97,7 +94,7 @@ def validate(values: Mapping[str, Any], kind: type[C]) -> tuple[C, list[Fault]]:
     for fault in faults:
         section, *rest = map(str, fault.setting)
         (sound.get(section, {}) if rest else sound).pop(rest[0] if rest else section, None)
-    return _adapter(kind).validate_json(json.dumps(sound, default=str), strict=True), faults
+    return adapter(kind).validate_json(json.dumps(sound, default=str), strict=True), faults  # type: ignore[arg-type]
 
 
 _MUST_BE = {

@@ -40,7 +40,31 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Record:
+class _Numbers:
+    """A Record without its arrays."""
+
+    name: str
+    kind: str
+    sparsity: float
+    seed: int
+    selection: Scores
+    report: Scores
+    size: Size
+    cost: Cost
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    stopped: float | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class _Stored(_Numbers):
+    """What `record.json` holds."""
+
+    arrays_sha256: str
+
+
+@dataclass(frozen=True)
+class Record(_Numbers):
     """One finished run.
 
     `kind` is `full` for the tuned full model (which is also what its seed's tickets are compared
@@ -54,18 +78,7 @@ class Record:
     no table or choice counts it.
     """
 
-    name: str
-    kind: str
-    sparsity: float
-    seed: int
-    selection: Scores
-    report: Scores
-    size: Size
-    cost: Cost
-    settings: Mapping[str, Any]
-    provenance: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray] = field(repr=False, default_factory=dict)
-    stopped: float | None = None
 
     def save(self, folder: Path) -> None:
         """Write arrays first and `record.json`, which carries their checksum, last: a torn record never counts."""
@@ -86,30 +99,12 @@ class Record:
             raise UserError("damaged: its numbers are not those of its checksum", str(folder / RECORD_FILE), _REMEDY)
         if name is not None and body.get("name") != name:
             raise UserError(f"this is the record of another run ({body.get('name')})", str(folder), _REMEDY)
-        if strange := sorted(body.keys() - {one.name for one in fields(_Numbers)}):
+        if strange := sorted(body.keys() - {one.name for one in fields(_Stored)}):
             raise UserError(f"not a record ({strange[0]}: unknown)", str(folder), _REMEDY)
-        numbers = checked(_Numbers, body, "a record", str(folder), _REMEDY)
-        arrays = storage.read_arrays(folder / ARRAYS_FILE, sha256=numbers.arrays_sha256)
+        stored = checked(_Stored, body, "a record", str(folder), _REMEDY)
+        arrays = storage.read_arrays(folder / ARRAYS_FILE, sha256=stored.arrays_sha256)
         _check_examples(arrays, folder)
-        return cls(**{name: value for name, value in vars(numbers).items() if name != "arrays_sha256"}, arrays=arrays)
-
-
-@dataclass(frozen=True)
-class _Numbers:
-    """What `record.json` holds: a Record without its arrays."""
-
-    name: str
-    kind: str
-    sparsity: float
-    seed: int
-    selection: Scores
-    report: Scores
-    size: Size
-    cost: Cost
-    settings: dict[str, Any]
-    provenance: dict[str, Any]
-    arrays_sha256: str
-    stopped: float | None = None
+        return cls(**{name: value for name, value in vars(stored).items() if name != "arrays_sha256"}, arrays=arrays)
 
 
 def _check_examples(arrays: Mapping[str, np.ndarray], folder: Path) -> None:

@@ -175,14 +175,14 @@ class _Outcome:
 def _sweep(source: Path) -> Sweep | None:
     """The finished sweep whose super ticket lies in `source`; None for any other folder."""
     folder = source.parent
-    if source.name != SUPER_TICKET or not (folder / OUTCOME_FILE).is_file():
+    path = folder / OUTCOME_FILE
+    if source.name != SUPER_TICKET or not path.is_file():
         return None
     task = task_of(folder)
-    where = str(folder / OUTCOME_FILE)
-    plain = storage.read_sealed(folder / OUTCOME_FILE, OUTCOME_REMEDY)
-    outcome = checked(_Outcome, plain, "the outcome of a sweep", where, OUTCOME_REMEDY)
+    plain = storage.read_sealed(path, OUTCOME_REMEDY)
+    outcome = checked(_Outcome, plain, "the outcome of a sweep", str(path), OUTCOME_REMEDY)
     if not 0 <= outcome.sparsity < 1:
-        raise UserError(f"not the outcome of a sweep (sparsity: {outcome.sparsity})", where, OUTCOME_REMEDY)
+        raise UserError(f"not the outcome of a sweep (sparsity: {outcome.sparsity})", str(path), OUTCOME_REMEDY)
     planned = {run.name for run in plan(settings.load(folder / CONFIG_FILE))}
     records = [record for record in load_all(folder) if record.name in planned]
     return Sweep(task, records, outcome.sparsity, outcome.sentence, Delivered.load(folder))

@@ -6,7 +6,7 @@ Of a sweep or a transfer it loads no torch.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supertickets import settings, storage
 from supertickets.errors import UserError
@@ -89,10 +89,7 @@ def _report_sharing(folder: Path) -> tuple[str | None, Path]:
     outcome = conclude_sharing(sharing)
     write_sharing_figures(folder, outcome)
     text = whole_sentence(sharing, outcome) if sharing.finished else None
-    if text is not None:
-        storage.write_sealed(folder / OUTCOME_FILE, outcome.to_dict() | {"sentence": text, "missing": sharing.missing})
-    else:
-        _no_outcome(folder)
+    _keep(folder, None if text is None else outcome.to_dict() | {"sentence": text, "missing": sharing.missing})
     return text, write_sharing_page(folder, sharing, outcome)
 
 
@@ -105,11 +102,8 @@ def _report_transfer(folder: Path) -> tuple[TransferOutcome, Path]:
     found = read_transfer(TransferFolder.open(folder))
     outcome = conclude_transfer(found)
     write_transfer_figures(folder, outcome)
-    if outcome.points:
-        result = outcome.to_dict() | {"sentence": sentence(outcome), "missing": found.missing}
-        storage.write_sealed(folder / OUTCOME_FILE, result)
-    else:
-        _no_outcome(folder)
+    result = outcome.to_dict() | {"sentence": sentence(outcome), "missing": found.missing} if outcome.points else None
+    _keep(folder, result)
     return outcome, write_transfer_page(folder, found, outcome)
 
 
@@ -129,17 +123,19 @@ def _report(folder: Path) -> tuple[Findings, Path]:
     failed = {name: one.error for name, one in all_failures(folder).items()}
     findings = gather(config, task_of(folder), data, load_all(folder), *_measured(folder), failed=failed)
     write_figures(folder, findings)
+    result = None
     if findings.outcome is not None:
         result = findings.outcome.to_dict() | {"sentence": findings.sentence, "missing": findings.missing}
-        storage.write_sealed(folder / OUTCOME_FILE, result)
-    else:
-        _no_outcome(folder)
+    _keep(folder, result)
     return findings, write_page(folder, findings)
 
 
-def _no_outcome(folder: Path) -> None:
-    """None may stay that the page does not agree with."""
-    (folder / OUTCOME_FILE).unlink(missing_ok=True)
+def _keep(folder: Path, outcome: dict[str, Any] | None) -> None:
+    """Write outcome.json; where there is nothing to conclude, none may stay that the page does not agree with."""
+    if outcome is None:
+        (folder / OUTCOME_FILE).unlink(missing_ok=True)
+    else:
+        storage.write_sealed(folder / OUTCOME_FILE, outcome)
 
 
 def _measured(folder: Path) -> tuple[Speedup | None, Achieved | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from jaxtyping import Bool
 from supertickets import settings, storage
 from supertickets.config import Config, ShareConfig
 from supertickets.errors import UserError
-from supertickets.experiments.failures import Failure, all_failures, failures
+from supertickets.experiments.failures import Failure, all_failures
 from supertickets.experiments.layout import (
     CONFIG_FILE,
     MODEL,
@@ -128,12 +128,13 @@ def show_sweep(folder: Path) -> Shown:
     if is_sharing(folder):
         return show_sharing(folder)
     config = settings.load(folder / CONFIG_FILE)
-    wanted, records, damaged = _records(folder, config)
+    every = all_failures(folder)
+    wanted, records, damaged = _records(folder, config, every)
     runs = wanted.runs
     missing = [_title(run) for run in runs if run.name not in records and run.name not in damaged]
     missing += [name for name in (SUPER_TICKET, REPORT_FILE) if not (folder / name).exists()]
     seconds = _seconds(list(records.values()))
-    outcome, failed = _outcome(folder), failures(folder, [run.name for run in runs])
+    outcome, failed = _outcome(folder), {run.name: every[run.name] for run in runs if run.name in every}
     trained = sum(record.cost.trained_examples for record in records.values())
     rows = (
         ("what", _describe(config)),
@@ -222,7 +223,9 @@ def _outcome(folder: Path) -> dict[str, Any]:
     return storage.read_sealed(path, "run report again") if path.is_file() else {}
 
 
-def _records(folder: Path, config: Config) -> tuple[Schedule, dict[str, Record], dict[str, str]]:
+def _records(
+    folder: Path, config: Config, failed: Collection[str]
+) -> tuple[Schedule, dict[str, Record], dict[str, str]]:
     """What the sweep wants and, by the names of its runs, its records and what is wrong with those that are damaged."""
     damaged: dict[str, str] = {}
 
@@ -236,7 +239,7 @@ def _records(folder: Path, config: Config) -> tuple[Schedule, dict[str, Record],
 
     racing = config.strategy == "race"
     task = task_of(folder) if racing else None
-    wanted, records, _ = follow(config, task, find, all_failures(folder))
+    wanted, records, _ = follow(config, task, find, failed)
     return wanted, records, damaged
 
 
