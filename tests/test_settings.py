@@ -396,3 +396,9 @@ def test_a_column_without_own_files_is_refused(setting: str) -> None:
         settings.load(flags=flags)
     own = {"data": {"train": "a.csv", "test": "b.csv", setting: "stars"}}
     assert getattr(settings.load(flags=own).data, setting) == "stars"
+
+
+def test_a_number_of_too_many_digits() -> None:
+    """From Python, where no YAML refuses it first: it is told from a setting that contains itself."""
+    with pytest.raises(UserError, match="a number has too many digits"):
+        settings.load(flags={"training": {"batch_size": 10**5000}})

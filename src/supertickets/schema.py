@@ -82,8 +82,9 @@ def validate(values: Mapping[str, Any], kind: type[C]) -> tuple[C, list[Fault]]:
     """
     try:
         text = json.dumps(values, default=str)
-    except ValueError:
-        return kind(), [Fault((), "a setting contains itself")]
+    except ValueError as problem:  # of Python's limit on digits there is no error of its own
+        circle = "circular" in str(problem).lower()
+        return kind(), [Fault((), "a setting contains itself" if circle else "a number has too many digits")]
     try:
         return adapter(kind).validate_json(text, strict=True), []  # type: ignore[arg-type]
     except ValidationError as errors:

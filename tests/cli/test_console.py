@@ -74,6 +74,26 @@ def test_the_time_left_is_wall_time() -> None:
     assert left == pytest.approx([70, 30])
 
 
+def test_the_first_of_several_workers_speaks_for_all() -> None:
+    """Of 40 runs on 8 workers the first is done after 10 seconds: the others of its wave count as done, too."""
+    clock, left = Clock(), list[float | None]()
+    pace = Pace(clock)
+    pace.plan(total=40.0, runs=40, at_once=8)
+    clock.now += 10
+    for _ in range(8):
+        pace.add(1.0)
+        left.append(pace.left)
+    assert left == pytest.approx([40.0] * 8)
+    clock.now += 10
+    for _ in range(8):
+        pace.add(1.0)
+    assert pace.left == pytest.approx(30)
+    pace.plan(total=3.0, runs=3, at_once=8)  # more workers than runs
+    clock.now += 10
+    pace.add(1.0)
+    assert pace.left == 0
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.2, "0 s left"), (88.6, "89 s left"), (95.0, "2 min left"), (240.0, "4 min left"), (7500.0, "2 h 05 min left")],
@@ -163,7 +183,7 @@ def failing(fault: BaseException) -> Any:
     [
         (UserError("what", "where", "do"), 2, "error: where: what; do\n"),
         (UserError("one\ntwo"), 2, "error: one\nerror: two\n"),
-        (KeyboardInterrupt(), 130, "error: interrupted; run the same command again, it resumes\n"),
+        (KeyboardInterrupt(), 130, "interrupted; run the same command again, it resumes\n"),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a/b"),
             2,

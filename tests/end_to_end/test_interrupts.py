@@ -58,7 +58,7 @@ def group(process: int) -> list[int]:
 def assert_clean(sweep: subprocess.Popen[str], err: str, out: Path) -> None:
     """Exit code 130, the sentence last, no traceback, no warning, no process and no mark left."""
     assert sweep.returncode == 130, err
-    assert err.splitlines()[-1] == "error: interrupted; run the same command again, it resumes"
+    assert err.splitlines()[-1] == "interrupted; run the same command again, it resumes"
     assert "Traceback" not in err and "leaked" not in err and "Warning" not in err, err
     deadline = time.monotonic() + 10
     while group(sweep.pid) and time.monotonic() < deadline:

@@ -252,7 +252,7 @@ def records_of(folder: Path) -> list[Record]:
     tasks = Gathering.open(folder)
     runs = [run for run in tasks.runs() if all((folder / "runs" / run.name / t / "record.json").exists() for t in "ab")]
     assert len(runs) == len(tasks.config.arms) * len(tasks.config.seeds)
-    return share_missing(tasks, InProcess(), Silent())
+    return share_missing(tasks, InProcess(), 1, Silent())
 
 
 def test_interrupted_anywhere_it_resumes(case: Case, found: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def finished(
     """A finished experiment, its records, and what was said meanwhile."""
     root, told = tmp_path_factory.mktemp("share"), Told()
     tasks = swept(root / "out", config_of(root, tiny_bert_folder))
-    return tasks, share_missing(tasks, InProcess(), told), told.lines
+    return tasks, share_missing(tasks, InProcess(), 1, told), told.lines
 
 
 def test_every_arm_seed_and_task_has_a_record(finished: tuple[Gathering, list[Record], list[str]]) -> None:
@@ -102,7 +102,7 @@ def test_a_finished_experiment_computes_nothing(finished: tuple[Gathering, list[
     """Run again, no file changes, and the records are the same."""
     tasks, records, _ = finished
     before, told = snapshot(tasks.folder), Told()
-    again = share_missing(Gathering.put(tasks.folder, tasks.config), InProcess(), told)
+    again = share_missing(Gathering.put(tasks.folder, tasks.config), InProcess(), 1, told)
     assert [record.name for record in again] == [record.name for record in records]
     after = snapshot(tasks.folder)
     assert {k: v[1] for k, v in after.items()} == {k: v[1] for k, v in before.items()}
@@ -116,7 +116,7 @@ def test_a_damaged_record_is_computed_again(finished: tuple[Gathering, list[Reco
     run, told = tasks.runs()[2], Told()
     path = record_folder(tasks.folder, run, "b") / RECORD_FILE
     path.write_text(path.read_text(encoding="utf-8")[:200], encoding="utf-8")
-    again = share_missing(tasks, InProcess(), told)
+    again = share_missing(tasks, InProcess(), 1, told)
     assert sum("mean over" in line for line in told.lines) == 1
     for old, new in zip(records, again, strict=True):
         assert np.array_equal(old.arrays["report_predictions"], new.arrays["report_predictions"])
@@ -197,7 +197,7 @@ def test_a_shared_run_that_fails_is_left_out(
 
     monkeypatch.setattr(shares.lottery, "share", fail)
     told = Told()
-    found = share_missing(Gathering.open(folder), InProcess(), told)
+    found = share_missing(Gathering.open(folder), InProcess(), 1, told)
     assert_same(found, [record for record in records if not record.name.startswith(f"{lost.name}/")])
     assert told.lines[-1] == f"{lost.arm}, seed {lost.seed}: failed 3 times, left out: RuntimeError: lost"
     sharing = read_sharing(folder)

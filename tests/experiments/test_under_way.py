@@ -80,6 +80,31 @@ def test_impatient_where_nothing_is_in_flight() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_ctrl_c_that_python_loses_is_obeyed_at_the_next_runs() -> None:
+    """What is raised inside a finaliser is printed and forgotten; no run is then started."""
+
+    class Finalised:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), patient(lambda line: pytest.fail(line)):
+        Finalised()
+        with in_flight():
+            pytest.fail("a run was started")
+
+
+def test_a_block_in_flight_within_another() -> None:
+    """The outer one stays in flight when the inner one has ended."""
+    told, done = list[str](), list[str]()
+    with pytest.raises(KeyboardInterrupt), patient(told.append), in_flight():
+        with in_flight():
+            pass
+        signal.raise_signal(signal.SIGINT)
+        done.append("finished")
+    assert done == ["finished"] and told == [STOPPING]
+
+
 def test_a_programs_own_handler_stays() -> None:
     """A program that handles Ctrl-C itself is left alone."""
     seen = []

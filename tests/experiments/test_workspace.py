@@ -95,6 +95,24 @@ def test_the_folder_of_another_config(copied: Callable[[], Path], films: Path, t
     assert snapshot(folder) == before
 
 
+def test_a_finished_folder_may_grow_and_not_shrink(
+    copied: Callable[[], Path], films: Path, tiny_bert_folder: Path
+) -> None:
+    """A delivered super ticket is not replaced by one that was chosen from fewer levels; more of them are welcome."""
+    folder = copied()
+    (folder / "super_ticket").mkdir()
+    before = snapshot(folder)
+    for levels, seeds, left_out in (
+        ("[0.5]", "[0, 1]", "tickets.levels .*: 0.25"),
+        ("[0.25, 0.5]", "[0, 2]", "seeds .*: 1"),
+    ):
+        with pytest.raises(UserError, match=f"the super ticket there was chosen with {left_out}; add it, or choose"):
+            Workspace.prepare(folder, config_of(films, tiny_bert_folder, f"tickets.levels={levels}", f"seeds={seeds}"))
+        assert snapshot(folder) == before
+    grown = Workspace.prepare(folder, config_of(films, tiny_bert_folder, "tickets.levels=[0.25, 0.5, 0.75]"))
+    assert grown.config.tickets.levels == (0.25, 0.5, 0.75)
+
+
 def test_data_that_has_changed(tmp_path: Path, tiny_bert_folder: Path) -> None:
     """One changed word in the user's files: refused in one sentence, as old and new records would not compare."""
     films = write_films(tmp_path / "films")

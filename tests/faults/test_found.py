@@ -23,6 +23,8 @@ CONFIGS = {
     "keys sixty deep": ("\n".join(f"{' ' * depth}a:" for depth in range(60)), "unknown"),
     "a name of five thousand letters": (f"data: {{train: {'x' * 5000}.csv, test: b.csv}}", "name is too long"),
     "a number of forty digits": (f"training: {{batch_size: {10**40}}}", "training.batch_size"),
+    "a number of six thousand digits": (f"training: {{batch_size: {'9' * 6000}}}", "not valid YAML"),
+    "a setting in itself": ("training: &a {batch_size: *a}", "a setting contains itself"),
     "an infinite number": ("training: {learning_rate: .inf}", "training.learning_rate"),
     "aliases for a billion": (
         "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10))]),

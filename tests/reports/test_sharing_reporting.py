@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_bert_folder: Path) -
         sweep = Workspace.prepare(sweep_folder(root / "out", config, task), task_config(config, task))
         run_missing(sweep, InProcess(), 1, Silent())
     tasks = Gathering.put(root / "out", config)
-    share_missing(tasks, InProcess(), Silent())
+    share_missing(tasks, InProcess(), 1, Silent())
     names = [run.name for run in tasks.runs()]
     shutil.rmtree(encoder)
     return root / "out", encoder, names
@@ -106,7 +106,7 @@ def test_show_tells_of_tasks_and_result(finished: tuple[Path, Path, list[str]]) 
     assert rows["a"].endswith("from tasks/a") and "super ticket at sparsity 0." in rows["a"]
     assert rows["result"] == text
     assert rows["done"].startswith("6 of 6 multi-task runs")
-    assert shown.missing == ("model",)
+    assert shown.missing == () and rows["lacks"] == "model"
     sharing = read_sharing(folder)
     records = [
         r for task in sharing.tasks for r in (*task.sweep, *(x for a in sharing.config.arms for x in task.records[a]))

@@ -121,7 +121,7 @@ def test_share_leaves_records_and_a_model(shared: Shared, config: Path) -> None:
     """Each task's sweep, a record for each arm and task, and one model whose parts add up to the records' scores."""
     assert shared == Shared("Sharing does.", config.parent / "out" / "report.html", config.parent / "out" / "model")
     tasks = Gathering.open(config.parent / "out")
-    records = share_missing(tasks, InProcess(), Silent())
+    records = share_missing(tasks, InProcess(), 1, Silent())
     assert [(record.kind, record.name.rpartition("/")[2]) for record in records] == [
         (arm, task) for arm in ("multitask", "sharing") for task in ("rte", "films")
     ]
@@ -175,7 +175,7 @@ def test_given_tickets_stand_in_for_sweeps(shared: Shared, config: Path, tmp_pat
     share(config, out=tmp_path / "out", workers=1, set=[*SHORTEST, ARMS, *given])
     assert not (tmp_path / "out" / "tasks").exists()
     ours, theirs = (
-        share_missing(Gathering.open(folder), InProcess(), Silent())
+        share_missing(Gathering.open(folder), InProcess(), 1, Silent())
         for folder in (tmp_path / "out", config.parent / "out")
     )
     assert_same(ours, theirs)
@@ -291,7 +291,7 @@ def test_workers_give_the_same_records(shared: Shared, config: Path, tmp_path: P
     given = [f"tasks.{task}.ticket={found / task}" for task in ("rte", "films")]
     share(config, out=tmp_path / "out", workers=2, set=[*SHORTEST, ARMS, *given])
     ours, theirs = (
-        share_missing(Gathering.open(folder), InProcess(), Silent())
+        share_missing(Gathering.open(folder), InProcess(), 1, Silent())
         for folder in (tmp_path / "out", config.parent / "out")
     )
     assert_same(ours, theirs)

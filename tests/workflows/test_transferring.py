@@ -45,7 +45,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, tiny_bert_folder: Path) -> 
     for task in config.tasks:
         run_all(root / "out" / "tasks" / task, task_config(config, task))
     tasks = Gathering.put(root / "out", config)
-    deliver_shared(tasks.folder, chosen_run(tasks, share_missing(tasks, InProcess(), Silent())))
+    deliver_shared(tasks.folder, chosen_run(tasks, share_missing(tasks, InProcess(), 1, Silent())))
     return tasks.folder
 
 
@@ -167,7 +167,7 @@ def test_a_damaged_record_is_computed_again(place: TransferFolder) -> None:
     whole, others = Record.load(place.run_folder(run)), snapshot(place.folder / "runs")
     path = place.run_folder(run) / RECORD_FILE
     path.write_text(path.read_text(encoding="utf-8")[:200], encoding="utf-8")
-    transfer_missing(place, InProcess(), Silent())
+    transfer_missing(place, InProcess(), 1, Silent())
     again, after = Record.load(path.parent), snapshot(place.folder / "runs")
     assert np.array_equal(again.arrays["report_predictions"], whole.arrays["report_predictions"])
     assert {name.split("/")[0] for name in after if after[name] != others[name]} == {run.name}

@@ -45,7 +45,7 @@ def finish(folder: Path, name: str) -> None:
 
 def test_the_runs_in_flight_and_the_time_left(sweep: Path) -> None:
     """Eight tickets cost 0.84 twice and 0.6 six times the full model's 100 seconds; one of two has run for 10."""
-    assert "now" not in dict(show(sweep).rows)
+    assert dict(show(sweep).rows)["now"] == "nobody works on it"
     with storage.sweep_lock(sweep), Marks(sweep) as marks:
         assert dict(show(sweep).rows)["now"] == "no run is in flight: it prepares, delivers or reports"
         for run in PLANNED[2:4]:
@@ -83,7 +83,8 @@ def test_watching_ends_with_the_work(sweep: Path, monkeypatch: pytest.MonkeyPatc
     told: list[Shown] = []
     last = show(sweep, watch=True, progress=told.append)
     assert [dict(one.rows)["done"][:12] for one in told] == ["2 of 10 runs", "3 of 10 runs"]
-    assert dict(last.rows)["done"].startswith("4 of 10 runs") and "now" not in dict(last.rows)
+    assert dict(last.rows)["done"].startswith("4 of 10 runs")
+    assert dict(last.rows)["now"] == "nobody works on it"
 
 
 def test_ctrl_c_ends_the_watching_only(
@@ -111,8 +112,8 @@ def test_ctrl_c_ends_the_watching_only(
 
 
 def test_nothing_to_watch(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nobody works the state is shown at once."""
+    """Where nobody works the state is shown at once, and why."""
     assert main(["show", str(sweep), "--watch"]) == 0
     out, err = capsys.readouterr()
-    assert err == "" and "2 of 10 runs" in out
+    assert err == "" and "2 of 10 runs" in out and "nobody works on it" in out
     assert replace(show(sweep)) == show(sweep, watch=True)

@@ -33,9 +33,9 @@ class BarProgress:
         self._bar, self._pace = bar, pace
         self._task = bar.add_task("starting", total=None)
 
-    def plan(self, total_cost: float, total_runs: int) -> None:
+    def plan(self, total_cost: float, total_runs: int, at_once: int = 1) -> None:
         """How much there is to do."""
-        self._pace.plan(total_cost, total_runs)
+        self._pace.plan(total_cost, total_runs, at_once)
         self._bar.update(self._task, total=total_runs, completed=0, description="working")
 
     def revise(self, total_cost: float, total_runs: int) -> None:

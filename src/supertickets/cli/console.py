@@ -46,9 +46,9 @@ class PlainProgress:
     def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._write, self._pace = write, Pace(clock)
 
-    def plan(self, total_cost: float, total_runs: int) -> None:
+    def plan(self, total_cost: float, total_runs: int, at_once: int = 1) -> None:
         """How much there is to do."""
-        self._pace.plan(total_cost, total_runs)
+        self._pace.plan(total_cost, total_runs, at_once)
 
     def revise(self, total_cost: float, total_runs: int) -> None:
         """How much there is to do now."""
@@ -128,7 +128,7 @@ def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
         where = f"{fault.filename}: " if fault.filename else ""
         return _complain(where + _ENVIRONMENT[fault.errno], BAD_INPUT)
     if code == INTERRUPTED:
-        return _complain("interrupted; run the same command again, it resumes", INTERRUPTED)
+        _tell("interrupted; run the same command again, it resumes")
     return code if isinstance(code, int) else 0
 
 

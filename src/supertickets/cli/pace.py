@@ -11,22 +11,27 @@ from supertickets.workflows.facts import duration
 
 @dataclass
 class Pace:
-    """How much time is left, from the cost finished so far and the wall time it took, however many work at it."""
+    """How much time is left, from the cost finished so far and the wall time it took.
+
+    Runs that started together end at much the same time: until as many have finished as are worked on `at_once`,
+    the others are taken to be as far as those.
+    """
 
     clock: Callable[[], float] = time.monotonic
     total: float = 0.0
     runs: int = 0
+    at_once: int = 1
     cost: float = 0.0
     finished: int = 0
     started: float = field(init=False)
     latest: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.plan(self.total, self.runs)
+        self.plan(self.total, self.runs, self.at_once)
 
-    def plan(self, total: float, runs: int) -> None:
+    def plan(self, total: float, runs: int, at_once: int = 1) -> None:
         """Start anew."""
-        self.total, self.runs, self.cost, self.finished = total, runs, 0.0, 0
+        self.total, self.runs, self.at_once, self.cost, self.finished = total, runs, at_once, 0.0, 0
         self.started = self.latest = self.clock()
 
     def revise(self, total: float, runs: int) -> None:
@@ -42,7 +47,8 @@ class Pace:
         """Seconds left; None while nothing has finished."""
         if self.cost <= 0:
             return None
-        whole = (self.latest - self.started) * (self.total / self.cost - 1)
+        begun_together = max(self.finished, min(self.at_once, self.runs))
+        whole = (self.latest - self.started) * (self.total * self.finished / (self.cost * begun_together) - 1)
         return max(0.0, whole - (self.clock() - self.latest))
 
 

@@ -20,6 +20,7 @@ class Patience:
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         """Be patient, or raise KeyboardInterrupt."""
         if self.asked or not self.in_flight:
+            self.asked = True  # Python loses what is raised inside a finaliser: the next block in flight asks again
             raise KeyboardInterrupt
         self.asked = True
         self._say(STOPPING)
@@ -41,19 +42,21 @@ def patient(say: Callable[[str], object]) -> Iterator[None]:
 
 @contextmanager
 def in_flight() -> Iterator[Callable[[], bool]]:
-    """Runs are in flight while the block runs; yields whether to start no other.
+    """Runs are in flight while the block runs; yields whether to start no other. A block within a block is part of it.
 
-    Raises KeyboardInterrupt at the end of a block in which that was asked for. Whoever is not `patient` is
-    never asked.
+    Raises KeyboardInterrupt at the end of a block in which that was asked for, and at its start where it was asked
+    for before. Whoever is not `patient` is never asked.
     """
     handler = signal.getsignal(signal.SIGINT)
     if not isinstance(handler, Patience):
         yield lambda: False
         return
-    handler.in_flight = True
+    if handler.asked:
+        raise KeyboardInterrupt
+    outer, handler.in_flight = handler.in_flight, True
     try:
         yield lambda: handler.asked
     finally:
-        handler.in_flight = False
+        handler.in_flight = outer
     if handler.asked:
         raise KeyboardInterrupt

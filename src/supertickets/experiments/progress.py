@@ -9,8 +9,8 @@ from typing import Protocol, runtime_checkable
 class Progress(Protocol):
     """Receives a sweep's progress; costs are in any unit, as long as it is one."""
 
-    def plan(self, total_cost: float, total_runs: int) -> None:
-        """How much there is to do."""
+    def plan(self, total_cost: float, total_runs: int, at_once: int = 1) -> None:
+        """How much there is to do, and how many runs are worked on at once."""
 
     def revise(self, total_cost: float, total_runs: int) -> None:
         """How much there is to do now, what has finished included: a race has decided what comes next."""
@@ -25,7 +25,7 @@ class Progress(Protocol):
 class Silent:
     """Progress that nobody watches."""
 
-    def plan(self, total_cost: float, total_runs: int) -> None:
+    def plan(self, total_cost: float, total_runs: int, at_once: int = 1) -> None:
         """Say nothing."""
 
     def revise(self, total_cost: float, total_runs: int) -> None:

@@ -20,7 +20,7 @@ from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import SharingRun
 
 
-def share_missing(tasks: Gathering, pool: Executor, progress: Progress) -> list[Record]:
+def share_missing(tasks: Gathering, pool: Executor, workers: int, progress: Progress) -> list[Record]:
     """Execute every run of the experiment that is not finished, and return the records of all of them.
 
     A run has one record a task; it is finished when all are there. A damaged record does not count. A
@@ -28,12 +28,12 @@ def share_missing(tasks: Gathering, pool: Executor, progress: Progress) -> list[
     """
     runs = tasks.runs()
     missing = [run for run in runs if not _is_sound(tasks, run, progress)]
-    progress.plan(float(len(missing)), len(missing))
+    progress.plan(float(len(missing)), len(missing), workers)
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} multi-task runs are there already")
     setbacks = Setbacks(tasks.folder, progress)
     again = partial(_again, setbacks)
-    for run in completed(pool, _share_and_save, missing, tasks.folder, again):
+    for run in completed(pool, _share_and_save, missing, tasks.folder, again, at_once=workers):
         setbacks.settled(run.name)
         progress.done(run.name, 1.0, _line(run, records_of(tasks, run)))
     return [record for run in runs if _is_done(tasks, run) for record in records_of(tasks, run)]

@@ -18,6 +18,7 @@ from supertickets.errors import UserError
 from supertickets.experiments import members
 from supertickets.experiments.attempts import completed, insisting
 from supertickets.experiments.bench import Bench, Result
+from supertickets.experiments.interrupts import in_flight
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, SoupRun
@@ -49,7 +50,8 @@ def make_soups(sweep: Workspace, runs: Sequence[SoupRun], pool: Executor, progre
         progress.say(f"{run.name} is ready")
     for one in runs:
         if not _is_recorded(sweep, one):
-            soup(one, sweep).record.save(sweep.run_folder(one))
+            with in_flight():
+                soup(one, sweep).record.save(sweep.run_folder(one))
             progress.say(f"{one.name} is ready")
     return [Record.load(sweep.run_folder(run), run.name) for run in runs]
 

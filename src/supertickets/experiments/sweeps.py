@@ -37,7 +37,7 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
         return records.get(run.name) or _sound(sweep, run, progress)
 
     wanted, found, missing = follow(sweep.config, sweep.task, find)
-    progress.plan(*_amount(wanted, missing, done))
+    progress.plan(*_amount(wanted, missing, done), workers)
     if found:
         progress.say(f"{len(found)} of {wanted.size} runs are there already")
     stops: dict[float, str] = {}
@@ -60,7 +60,7 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
 def run_these(sweep: Workspace, runs: Sequence[Run], pool: Executor, workers: int, progress: Progress) -> list[Record]:
     """As `run_missing`, of runs that no strategy plans; returns the records of those that did not fail."""
     missing = [run for run in runs if _sound(sweep, run, progress) is None]
-    progress.plan(sum(map(cost, missing), 0.0), len(missing))
+    progress.plan(sum(map(cost, missing), 0.0), len(missing), workers)
     for run, record in _execute(sweep, missing, pool, workers, Setbacks(sweep.folder, progress)):
         progress.done(run.name, cost(run), _line(run, record))
     return [Record.load(sweep.run_folder(run), run.name) for run in runs if _is_done(sweep, run)]

@@ -18,7 +18,7 @@ from supertickets.experiments.sources import keep_encoder
 from supertickets.experiments.transfer_folder import TransferFolder
 
 
-def transfer_missing(place: TransferFolder, pool: Executor, progress: Progress) -> list[Record]:
+def transfer_missing(place: TransferFolder, pool: Executor, workers: int, progress: Progress) -> list[Record]:
     """Execute every planned run that has no sound record, and return the records of the whole plan.
 
     First the shared encoders that these runs start from, where the cache lacks them, then whole encoders,
@@ -28,17 +28,17 @@ def transfer_missing(place: TransferFolder, pool: Executor, progress: Progress) 
     runs = place.runs()
     missing = [run for run in runs if not _is_sound(place, run, progress)]
     starts = sorted({run.start for run in missing if run.start and not place.encoder_folder(run.start).is_dir()})
-    progress.plan(float(len(starts) + len(missing)), len(starts) + len(missing))
+    progress.plan(float(len(starts) + len(missing)), len(starts) + len(missing), workers)
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")
 
-    for start in completed(pool, keep_encoder, starts, place.folder, insisting()):
+    for start in completed(pool, keep_encoder, starts, place.folder, insisting(), at_once=workers):
         progress.done(start, 1.0, f"shared encoder {start} trained once more, to keep it")
     setbacks = Setbacks(place.folder, progress)
     again = partial(_again, setbacks)
     for tickets in (False, True):
         ready = [run for run in missing if (run.whole is not None) == tickets and _is_ready(place, run, setbacks)]
-        for run in completed(pool, _transfer_and_save, ready, place.folder, again):
+        for run in completed(pool, _transfer_and_save, ready, place.folder, again, at_once=workers):
             setbacks.settled(run.name)
             progress.done(run.name, 1.0, _line(place, run))
     return [Record.load(place.run_folder(run)) for run in runs if _is_done(place, run)]

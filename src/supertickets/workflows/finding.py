@@ -226,6 +226,7 @@ def _deliver(
     from supertickets.experiments import members
     from supertickets.experiments.attempts import insist
     from supertickets.experiments.delivery import deliver, is_delivered
+    from supertickets.experiments.interrupts import in_flight
     from supertickets.experiments.soups import are_recorded, make_soups
     from supertickets.workflows.reporting import conclude_and_report
 
@@ -234,7 +235,8 @@ def _deliver(
         conclude_and_report(sweep.folder)
         if soups:
             make_soups(sweep, soups, pool, progress)
-            deliver(sweep.folder, run)  # here, where its members lie
+            with in_flight():
+                deliver(sweep.folder, run)  # here, where its members lie
         else:
             progress.say("training the super ticket once more, to keep its model, and timing it")
             insist(pool, deliver, sweep.folder, run)

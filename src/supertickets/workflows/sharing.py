@@ -62,8 +62,8 @@ def share(
                 sweep_task(task_config(config, task), home, workers, progress, ray_address)
         storage.remove_leftovers(folder)
         tasks = Gathering.put(folder, config)
-        with opened(staff, config.cluster) as (pool, _):
-            records = share_missing(tasks, pool, progress)
+        with opened(staff, config.cluster) as (pool, size):
+            records = share_missing(tasks, pool, size, progress)
             check_enough(folder, failures(folder, [run.name for run in tasks.runs()]), bool(records))
             if any(record.kind == "sharing" for record in records):
                 run = chosen_run(tasks, records)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
 
 from supertickets import settings, storage
-from supertickets.config import Config, ShareConfig
+from supertickets.config import Config
 from supertickets.errors import UserError
-from supertickets.experiments.failures import Failure, all_failures
+from supertickets.experiments.failures import all_failures
 from supertickets.experiments.layout import (
     CONFIG_FILE,
     MODEL,
@@ -132,18 +132,18 @@ def show_sweep(folder: Path) -> Shown:
     wanted, records, damaged = _records(folder, config, every)
     runs = wanted.runs
     missing = [_title(run) for run in runs if run.name not in records and run.name not in damaged]
-    missing += [name for name in (SUPER_TICKET, REPORT_FILE) if not (folder / name).exists()]
     seconds = _seconds(list(records.values()))
-    outcome, failed = _outcome(folder), {run.name: every[run.name] for run in runs if run.name in every}
+    failed = {run.name: every[run.name] for run in runs if run.name in every}
     trained = sum(record.cost.trained_examples for record in records.values())
     rows = (
         ("what", _describe(config)),
         ("done", f"{len(records)} of {wanted.size} runs: {_progress(runs, records)}"),
         ("stopped", "; ".join(f"level {stop.sparsity:g}: {reason(stop)}" for stop in wanted.stops)),
         ("damaged", "; ".join(damaged.values())),
-        ("failed", _failed(failed)),
+        ("failed", "; ".join(f"{name}: {one.error}" for name, one in failed.items())),
         *now_and_left(folder, {run.name: _title(run) for run in runs}, *pace(wanted, records, failed)),
-        ("result", str(outcome.get("sentence", ""))),
+        _result(folder, len(missing)),
+        ("lacks", _unwritten(folder, SUPER_TICKET, REPORT_FILE)),
         ("cost", f"{_cost(seconds)}; {trained} examples trained on" if records else ""),
     )
     return Shown("sweep", folder, rows, tuple(missing), sum(seconds.values(), 0.0))
@@ -156,15 +156,13 @@ def show_sharing(folder: Path) -> Shown:
     sharing = read_sharing(folder)
     config, arms = sharing.config, sharing.config.arms
     records = [record for task in sharing.tasks for arm in arms for record in task.records[arm]]
-    missing = [*sharing.missing, *(name for name in (MODEL, REPORT_FILE) if not (folder / name).exists())]
     seconds, before = _seconds(records), _seconds([record for task in sharing.tasks for record in task.sweep])
-    outcome = _outcome(folder)
     unfinished = [name for name in sharing.missing if name not in sharing.failed]
     each = ", ".join(f"{len(sharing.tasks[0].records[arm])} of {len(config.seeds)} {arm}" for arm in arms)
     names = listed([task.name for task in sharing.tasks])
+    places = {name: one.ticket or f"{TASKS}/{name}" for name, one in config.tasks.items()}
     tickets = [
-        (task.name, f"super ticket at sparsity {task.sparsity:g}, from {_sweep(config, task.name)}")
-        for task in sharing.tasks
+        (task.name, f"super ticket at sparsity {task.sparsity:g}, from {places[task.name]}") for task in sharing.tasks
     ]
     rows = (
         ("what", f"{names} sharing {config.encoder.name}: seeds {listed(config.seeds)}"),
@@ -172,10 +170,12 @@ def show_sharing(folder: Path) -> Shown:
         ("failed", "; ".join(f"{name}: {error}" for name, error in sharing.failed.items())),
         *tickets,
         *now_and_left(folder, {}, sum(seconds.values()) / max(1, sharing.finished), dict.fromkeys(unfinished, 1.0)),
-        ("result", str(outcome.get("sentence", ""))),
+        _result(folder, len(sharing.missing)),
+        ("lacks", _unwritten(folder, MODEL, REPORT_FILE)),
         ("cost", f"{_cost(seconds)}; the tasks' own sweeps {_cost(before)}"),
     )
-    return Shown("experiment", folder, rows, tuple(missing), sum(seconds.values(), 0.0) + sum(before.values(), 0.0))
+    total = sum(seconds.values(), 0.0) + sum(before.values(), 0.0)
+    return Shown("experiment", folder, rows, tuple(sharing.missing), total)
 
 
 def show_transfer(folder: Path) -> Shown:
@@ -185,27 +185,21 @@ def show_transfer(folder: Path) -> Shown:
     place = TransferFolder.open(folder)
     found = read_transfer(place)
     config, records = found.config, [record for group in found.records.values() for record in group]
-    missing = [*found.missing, *([] if (folder / REPORT_FILE).exists() else [REPORT_FILE])]
     seconds, done = _seconds(records), Counter(record.kind for record in records)
     costs = {run.name: float(place.shares[run.share]) for run in place.runs()}
     left = {name: costs[name] for name in found.missing}
     rate = sum(seconds.values()) / (sum(costs.values()) - sum(left.values())) if records else 0.0
-    outcome = _outcome(folder)
     rows = (
         ("what", f"{found.task.name} with what {config.source} has made of {config.encoder.name}"),
         ("examples", listed([f"{size} ({100 * share:g} %)" for share, size in found.shares.items()])),
         ("seeds", listed(config.seeds)),
         ("done", f"{found.finished} of {found.planned} runs: {listed([f'{n} {arm}' for arm, n in done.items()])}"),
         *now_and_left(folder, {}, rate, left),
-        ("result", str(outcome.get("sentence", ""))),
+        _result(folder, len(found.missing)),
+        ("lacks", _unwritten(folder, REPORT_FILE)),
         ("cost", _cost(seconds)),
     )
-    return Shown("transfer", folder, rows, tuple(missing), sum(seconds.values(), 0.0))
-
-
-def _sweep(config: ShareConfig, task: str) -> str:
-    """Where a task's tickets were found."""
-    return config.tasks[task].ticket or f"{TASKS}/{task}"
+    return Shown("transfer", folder, rows, tuple(found.missing), sum(seconds.values(), 0.0))
 
 
 _WHOLE = {
@@ -218,9 +212,22 @@ _WHOLE = {
 _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
 
 
-def _outcome(folder: Path) -> dict[str, Any]:
+def _result(folder: Path, missing: int) -> tuple[str, str]:
+    """What outcome.json says; while runs are missing it is no verdict, and it may have been written before others came.
+
+    Whoever wrote it counted the runs that were missing then.
+    """
     path = folder / OUTCOME_FILE
-    return storage.read_sealed(path, "run report again") if path.is_file() else {}
+    if not path.is_file():
+        return ("result", "")
+    outcome = storage.read_sealed(path, "run report again")
+    sentence, then = str(outcome.get("sentence", "")), outcome.get("missing")
+    older = isinstance(then, list) and len(then) != missing
+    return ("so far" if missing else "result", f"{sentence} (`report` writes it anew)" if older else sentence)
+
+
+def _unwritten(folder: Path, *names: str) -> str:
+    return listed([name for name in names if not (folder / name).exists()])
 
 
 def _records(
@@ -241,11 +248,6 @@ def _records(
     task = task_of(folder) if racing else None
     wanted, records, _ = follow(config, task, find, failed)
     return wanted, records, damaged
-
-
-def _failed(failed: Mapping[str, Failure]) -> str:
-    """The runs that failed every time, with the last lines of their errors."""
-    return "; ".join(f"{name}: {one.error}" for name, one in failed.items())
 
 
 def _describe(config: Config) -> str:

@@ -77,7 +77,7 @@ def transfer(
     with storage.sweep_lock(home):
         place = _put(inputs, starts, home, progress)
         with executor(workers) as pool:
-            transfer_missing(place, pool, progress)
+            transfer_missing(place, pool, workers, progress)
         sentence, page = conclude_and_report_transfer(home)
     return Transfer(sentence, page)
 

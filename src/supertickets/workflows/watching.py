@@ -21,13 +21,15 @@ PAUSE = 4.0  # or so many times as long as a look takes, where that is more
 
 
 def now_and_left(folder: Path, titles: Mapping[str, str], rate: float, costs: Mapping[str, float]) -> Rows:
-    """Two rows: the runs in flight (`titles` by their names), and the time left; none where nobody works on the folder.
+    """Two rows: the runs in flight (`titles` by their names), and the time left.
+
+    Where nobody works on the folder one row says so, if there is anything left to do.
 
     `costs` are those of all runs still to finish, in any unit, and `rate` the seconds that a finished run
     took for one unit; 0 while none has finished. The time counts as many runs at once as there are now.
     """
     if not is_worked_on(folder):
-        return ()
+        return (("now", "nobody works on it"),) if any(costs.values()) else ()
     running = runs_in_flight(folder)
     if not running:
         return (("now", "no run is in flight: it prepares, delivers or reports"),)
