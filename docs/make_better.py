@@ -30,6 +30,7 @@ from table_rows import head, line
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "better.md"
 MARK = re.compile(r"<!-- made by docs/make_better.py -->.*<!-- end -->", re.DOTALL)
+TITLES = {"recipe": "The recipe", "neurons": "Neurons, and twelve epochs"}
 Side = tuple[Task, Sequence[Record], Sequence[Record]]
 
 
@@ -52,7 +53,10 @@ def main() -> None:
 
 def filled(page: str, folder: Path) -> str:
     """The page with its tables made from this folder."""
-    parts = [recipe_tables(folder / "recipe"), choice_tables(folder / "choices")]
+    parts = [
+        *(recipe_tables(folder / name, title) for name, title in TITLES.items()),
+        choice_tables(folder / "choices"),
+    ]
     body = "\n\n".join(part for part in parts if part) or "No result is kept yet."
     return MARK.sub(lambda _: f"<!-- made by docs/make_better.py -->\n\n{body}\n\n<!-- end -->", page)
 
@@ -104,8 +108,8 @@ def _choices(tasks: list[str], cells: list[tuple[Task, list[Row]]]) -> str:
     return "\n".join(lines)
 
 
-def recipe_tables(folder: Path) -> str:
-    """The recipe's ticket, and its soup, against the full model's and every baseline, by task and on average."""
+def recipe_tables(folder: Path, title: str) -> str:
+    """A recipe's ticket, and its soup, against the full model's and every baseline, by task and on average."""
     found = [_recipe(path) for path in sorted(folder.glob("*")) if finished(path)]
     if not found:
         return ""
@@ -114,7 +118,7 @@ def recipe_tables(folder: Path) -> str:
     lines = [*head(["", *tasks, "mean"]), line(["encoder weights kept", *kept, ""])]
     lines += [_scores("full model", [one.full for one in found]), _scores("ticket", [one.ticket for one in found])]
     lines += [_differences("ticket minus full model", [(one.task, one.ticket, one.full) for one in found])]
-    parts = ["## The recipe", "\n".join([*lines, *_soups(found)]), _baselines(found)]
+    parts = [f"## {title}", "\n".join([*lines, *_soups(found)]), _baselines(found)]
     return "\n\n".join(part for part in parts if part)
 
 
