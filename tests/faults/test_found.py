@@ -87,11 +87,14 @@ def test_command_lines(case: str, tmp_path: Path) -> None:
 
 
 def reshaped(folder: Path, file: str, change: Callable[[dict[str, object]], object]) -> None:
-    """A change of a JSON file, which has no seal afterwards: as an old one, or a stranger's."""
+    """A change of a JSON file, which has no seal afterwards, as an old one; a record has one that fits it."""
     path = next(folder.glob(file))
     body = storage.read_json(path)
     body.pop(storage.SEAL, None)
+    sealed = body.pop("sha256", None)
     change(body)
+    if sealed is not None:
+        body["sha256"] = storage.checksum(body)
     path.write_text(json.dumps(body), encoding="utf-8")
 
 
@@ -100,6 +103,24 @@ FOLDERS: dict[str, tuple[str, Callable[[dict[str, object]], object], list[str], 
     "data without a task": ("data.json", lambda body: body.pop("task"), ["report"], "data.json: "),
     "a task of another kind": ("data.json", lambda body: body.update(task=[1]), ["report"], "data.json: "),
     "sizes of another kind": ("data.json", lambda body: body.update(sizes={"train": 3}), ["report"], "data.json: "),
+    "rows in words": (
+        "data.json",
+        lambda body: body.update(sizes={"train": {"rows": "many"}}),
+        ["report"],
+        "(sizes.train.rows: ",
+    ),
+    "a run stopped before it began": (
+        "runs/winning-*/record.json",
+        lambda body: body.update(stopped=-1),
+        ["report"],
+        "(stopped: Input should be greater than 0)",
+    ),
+    "a ticket beyond all levels": (
+        "tickets/winning-*/ticket.json",
+        lambda body: body.update(sparsity=10**400),
+        ["show", "tickets/winning-*"],
+        "not a whole ticket (int too large",
+    ),
     "a speed without numbers": ("speedup.json", lambda body: body.clear(), ["report"], "not a speed-up ("),
     "a speed in words": (
         "speedup.json",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from supertickets import storage
 from supertickets.checked import checked
@@ -13,7 +16,25 @@ from supertickets.errors import UserError
 from supertickets.experiments.layout import DATA_FILE
 from supertickets.learning.metrics import METRICS
 
-_KINDS: dict[str, type] = {"task": dict, "sizes": dict, "notes": list, "origin": dict}
+_Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class _Size:
+    file: str = ""
+    rows: _Count | None = None
+    official: _Count | None = None
+    partial: bool = False
+    left_out: _Count = 0
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a sweep writes of its data, beside the task."""
+
+    sizes: dict[str, _Size] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    origin: dict[str, str] = field(default_factory=dict)
 
 
 def write_data(folder: Path, about: Mapping[str, Any]) -> None:
@@ -24,12 +45,11 @@ def write_data(folder: Path, about: Mapping[str, Any]) -> None:
 def read_data(folder: Path) -> dict[str, Any]:
     """What `write_data` wrote; raises UserError when it is missing, damaged, or was never such a file."""
     body = storage.read_sealed(folder / DATA_FILE, "choose another --out folder")
-    body = {name: kind() for name, kind in _KINDS.items() if name != "task"} | body
-    wrong = [name for name, kind in _KINDS.items() if not isinstance(body.get(name), kind)]
-    wrong = wrong or [f"sizes.{name}" for name, size in body["sizes"].items() if not isinstance(size, dict)]
-    if wrong:
-        raise UserError(f"not what a sweep writes of its data: {wrong[0]} cannot be read", str(folder / DATA_FILE))
-    return body
+    where = str(folder / DATA_FILE)
+    about = checked(_About, body, "what a sweep writes of its data", where, "choose another --out folder")
+    if not isinstance(body.get("task"), dict):
+        raise UserError("not what a sweep writes of its data (task: missing)", where, "choose another --out folder")
+    return asdict(about) | body
 
 
 def task_of(folder: Path) -> Task:

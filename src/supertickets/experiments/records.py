@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from supertickets import storage
 from supertickets.checked import checked
@@ -53,7 +54,7 @@ class _Numbers:
     cost: Cost
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
-    stopped: float | None = field(default=None, kw_only=True)
+    stopped: Annotated[float, Field(gt=0, le=1)] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

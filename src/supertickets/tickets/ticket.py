@@ -82,9 +82,10 @@ class Ticket:
             ticket = cls(
                 mask=Mask(structures, arrays["heads"], arrays["ffn"]),
                 importance=_importance(structures, arrays, body.get("importance_scale", "raw")),
-                **{name: body[name] for name in ("kind", "sparsity", "seed", "encoder", "rewind_sha256", "provenance")},
+                sparsity=float(body["sparsity"]),
+                **{name: body[name] for name in ("kind", "seed", "encoder", "rewind_sha256", "provenance")},
             )
-        except (KeyError, TypeError, ValueError) as fault:
+        except (KeyError, TypeError, ValueError, OverflowError) as fault:
             raise UserError(f"not a whole ticket ({fault})", str(path)) from fault
         if body.get("layers") != _layers(ticket.mask):
             raise UserError("its layers differ from the stored mask", str(path), f"edit neither it nor {ARRAYS_FILE}")
