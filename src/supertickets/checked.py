@@ -21,10 +21,12 @@ def checked(kind: type[T], plain: Mapping[str, Any], what: str, where: str, reme
     Values that `kind` has no field for are left alone. Raises UserError: not `what` (the first value that is
     wrong, and why), at `where`, with `remedy`.
     """
-    if not _is_finite(plain):
-        raise UserError(f"not {what} (a number in it is not finite)", where, remedy)
     try:
+        if not _is_finite(plain):
+            raise UserError(f"not {what} (a number in it is not finite)", where, remedy)
         found: T = adapter(kind).validate_json(json.dumps(plain), strict=True)  # type: ignore[arg-type]
+    except RecursionError:
+        raise UserError(f"not {what} (nested too deeply)", where, remedy) from None
     except ValidationError as faults:
         first = faults.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"])) or "all of it"

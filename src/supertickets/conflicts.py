@@ -10,6 +10,7 @@ from supertickets.schema import Fault, get, suggest
 from supertickets.yaml_places import Loc
 
 KNOWN_TASKS = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "qnli", "qqp", "mnli", "snli", "scitail")
+MOST_RUNS = 100_000  # ten times what the bookkeeping is measured with
 LONGEST_NAME = 100  # bytes of a task's name; folders' names hold 255 with what is added to them
 EMBEDDED_TASK = "movie-reviews"
 
@@ -43,6 +44,10 @@ def conflicts(config: Config) -> Iterator[Conflict]:
         twice = [value for index, value in enumerate(values) if value in values[:index]]
         if twice:
             yield Fault(loc, f"holds {twice[0]} twice"), (loc,)
+    runs = len(config.seeds) * (1 + len(config.tickets.levels) + 2 * len(config.tickets.control_levels))
+    if runs > MOST_RUNS:
+        what = f"seeds and levels come to {runs:,} runs, where at most {MOST_RUNS:,} can be planned"
+        yield Fault(("seeds",), what), (("seeds",), _LEVELS)
     yield from _levels(config.tickets) if config.tickets.target is None else _targets(config.tickets)
     rounds = config.scoring.rounds
     if config.tickets.ranking == "joint" and rounds > 1:

@@ -100,8 +100,8 @@ def _checked(layers: Sequence[Layer], kind: type[C]) -> C:
 
 def names(file: Path, setting: str) -> bool:
     """Whether a config's file has a top-level setting, which tells its kind; no file has none."""
-    if not file.is_file():
-        return False
+    if not file.is_file() or file.stat().st_size > yaml_places.MOST_BYTES:
+        return False  # which is refused where it is read
     placed = yaml_places.parse(file.read_text(encoding="utf-8", errors="replace"), str(file))
     return isinstance(placed.value, dict) and setting in placed.value
 

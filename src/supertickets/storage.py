@@ -171,10 +171,14 @@ def atomic_folder(final: Path, *, if_exists: Literal["refuse", "keep", "replace"
 
 @contextmanager
 def sweep_lock(folder: Path) -> Iterator[None]:
-    """Hold a sweep folder (made if absent) for this process; raises UserError naming the holder when another has it."""
+    """Hold a sweep folder (made if absent) for this process.
+
+    Raises UserError naming the holder when another has it, and for a link below it.
+    """
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK_FILE, timeout=0)
+        check_no_links(folder)
+        lock = FileLock(folder / LOCK_FILE, timeout=0.5)  # whoever asks whether it is held holds it for a moment
         try:
             lock.acquire()
         except Timeout as fault:
@@ -196,6 +200,16 @@ def _holder(folder: Path) -> str:
         return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
     except (UserError, KeyError):  # it holds the lock but has not yet written its name
         return "another process"
+
+
+def check_no_links(folder: Path) -> None:
+    """Raise UserError for a link below a folder of ours: what is written to it would land elsewhere."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(place, name)):  # noqa: PTH114, PTH118  (ten thousand paths are walked)
+                path = Path(place, name)
+                what = "a link, through which files would be written elsewhere"
+                raise UserError(what, str(path), "put there what it leads to")
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -28,7 +28,7 @@ class Heard(Silent):
         self.names: list[str] = []
         self.lines: list[str] = []
 
-    def plan(self, total_cost: float, total_runs: int) -> None:
+    def plan(self, total_cost: float, total_runs: int, at_once: int = 1) -> None:
         """How much there is to do."""
         self.totals.append(total_runs)
 

@@ -95,22 +95,29 @@ def test_the_folder_of_another_config(copied: Callable[[], Path], films: Path, t
     assert snapshot(folder) == before
 
 
-def test_a_finished_folder_may_grow_and_not_shrink(
+def test_a_delivered_ticket_is_not_replaced_by_one_chosen_from_less(
     copied: Callable[[], Path], films: Path, tiny_bert_folder: Path
 ) -> None:
-    """A delivered super ticket is not replaced by one that was chosen from fewer levels; more of them are welcome."""
+    """Fewer levels, other seeds, or a race after a grid are refused; more levels are welcome, and may be left again."""
     folder = copied()
-    (folder / "super_ticket").mkdir()
+    timed = {name: 1.0 for name in ("median", "p10", "p90")} | {
+        name: 1 for name in ("pairs", "threads", "batch_size", "length")
+    }
+    extent = {"strategy": "grid", "levels": [0.25, 0.5], "seeds": [0, 1]}
+    about = timed | {"device": "cpu", "seed": 0, "report": 0.5, "chosen_from": extent}
+    storage.write_sealed(folder / "speedup.json", about)
     before = snapshot(folder)
-    for levels, seeds, left_out in (
-        ("[0.5]", "[0, 1]", "tickets.levels .*: 0.25"),
-        ("[0.25, 0.5]", "[0, 2]", "seeds .*: 1"),
+    for change, words in (
+        ("tickets.levels=[0.5]", "tickets.levels 0.25, too, which this config leaves out; add it, or choose another"),
+        ("seeds=[0, 2]", "seeds 1, too, which this config leaves out; add it, or choose another"),
+        ("strategy=race", "a whole grid, and a race would choose from less; set strategy=grid, or choose another"),
     ):
-        with pytest.raises(UserError, match=f"the super ticket there was chosen with {left_out}; add it, or choose"):
-            Workspace.prepare(folder, config_of(films, tiny_bert_folder, f"tickets.levels={levels}", f"seeds={seeds}"))
+        with pytest.raises(UserError, match=f"the super ticket in this folder was chosen from {words}"):
+            Workspace.prepare(folder, config_of(films, tiny_bert_folder, change))
         assert snapshot(folder) == before
-    grown = Workspace.prepare(folder, config_of(films, tiny_bert_folder, "tickets.levels=[0.25, 0.5, 0.75]"))
-    assert grown.config.tickets.levels == (0.25, 0.5, 0.75)
+    for levels in ((0.25, 0.5, 0.75), (0.25, 0.5)):
+        config = config_of(films, tiny_bert_folder, f"tickets.levels={[*levels]}")
+        assert Workspace.prepare(folder, config).config.tickets.levels == levels
 
 
 def test_data_that_has_changed(tmp_path: Path, tiny_bert_folder: Path) -> None:

@@ -279,7 +279,7 @@ class Lines:
         self.costs: list[float] = []
         self.lines: list[str] = []
 
-    def plan(self, total_cost: float, total_runs: int) -> None:
+    def plan(self, total_cost: float, total_runs: int, at_once: int = 1) -> None:
         """Keep it."""
         self.planned = (total_cost, total_runs)
 

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from supertickets.cli.pace import Pace, left_in_words
+from supertickets.workflows.facts import printable
 
 
 class _LeftColumn(ProgressColumn):
@@ -55,7 +56,7 @@ class BarProgress:
 
     def _print(self, line: str) -> None:
         # Data and file names may hold square brackets, which are no mark-up here.
-        self._bar.console.print(line, markup=False, highlight=False)
+        self._bar.console.print(printable(line), markup=False, highlight=False)
 
 
 @contextmanager

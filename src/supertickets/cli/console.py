@@ -62,7 +62,7 @@ class PlainProgress:
 
     def say(self, line: str) -> None:
         """Something worth a line has happened."""
-        self._write(line)
+        self._write(printable(line))
 
 
 class ChangedLines:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from supertickets import storage
 from supertickets.checked import checked
+from supertickets.config import Strategy
 from supertickets.endings import Recipe
 from supertickets.errors import UserError
 from supertickets.experiments.layout import SPEED_FILE
@@ -28,14 +29,27 @@ class Mixed:
 
 
 @dataclass(frozen=True)
+class ChosenFrom:
+    """The extent of the sweep that a super ticket was chosen from."""
+
+    strategy: Strategy
+    levels: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Delivered:
-    """Speed, seed and report score (a share) of the delivered model; with a target, what it costs; its soup, if any."""
+    """Speed, seed and report score (a share) of the delivered model, and what its ticket was chosen from.
+
+    With a target, what it costs; its soup, if any.
+    """
 
     speedup: Speedup
     seed: int
     report: float
     soup: Mixed | None = None
     achieved: Achieved | None = None
+    chosen_from: ChosenFrom | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Delivered | None:

@@ -17,7 +17,7 @@ from supertickets.encoders.export import save_ticket_model
 from supertickets.encoders.families import longest_input
 from supertickets.errors import UserError
 from supertickets.experiments.aiming import achieved
-from supertickets.experiments.delivered import Delivered
+from supertickets.experiments.delivered import ChosenFrom, Delivered
 from supertickets.experiments.layout import SPEED_FILE, SUPER_TICKET, TASK_FILE
 from supertickets.experiments.reading import Reading
 from supertickets.experiments.records import Record
@@ -100,7 +100,9 @@ def deliver(folder: Path, run: TicketRun | SoupRun) -> None:
     batches = [batch for _, batch in EvaluationBatches(report, collator(sweep.tokenizer), TIMED_BATCH)]
     full = sweep.rewind_point(run.seed).model()
     timed, target = speedup(full, result.model, batches), Target.load(folder)
+    config = sweep.config
     about: dict[str, Any] = asdict(timed) | {"seed": run.seed, "report": result.record.report.main}
+    about["chosen_from"] = asdict(ChosenFrom(config.strategy, config.tickets.levels, config.seeds))
     if isinstance(run, SoupRun):
         about["soup"] = {"run": run.name, "recipe": run.recipe, "seeds": result.record.arrays["mixed"].tolist()}
     if target is not None:

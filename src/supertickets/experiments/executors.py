@@ -46,7 +46,7 @@ def executor(workers: int) -> Executor:
 
 
 class Processes(ProcessPoolExecutor):
-    """Worker processes, spawned; an interrupt ends them at once instead of waiting for what they work on."""
+    """Worker processes, spawned; a fault or an interrupt ends them at once instead of waiting for what they work on."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size, mp_context=_Workers(), initializer=_start_worker, initargs=(size,))
@@ -55,7 +55,7 @@ class Processes(ProcessPoolExecutor):
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and not issubclass(kind, Exception):
+        if kind is not None:
             for process in [*(self._processes or {}).values()]:
                 process.kill()
         super().__exit__(kind, fault, trace)

@@ -103,6 +103,12 @@ def failures(folder: Path, names: Iterable[str]) -> dict[str, Failure]:
     return {name: _load(places[name] / FAILED_FILE) for name in failed if not _has_record(places[name])}
 
 
+def forget(folder: Path) -> None:
+    """Remove what runs left that failed before: whoever begins anew tries them all again, or needs them no longer."""
+    for path in (folder / RUNS).glob(f"*/{FAILED_FILE}"):
+        path.unlink()
+
+
 def all_failures(folder: Path) -> dict[str, Failure]:
     """As `failures`, of every run that has a folder under `<folder>/runs`."""
     return failures(folder, sorted(path.parent.name for path in (folder / RUNS).glob(f"*/{FAILED_FILE}")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import stat
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -52,8 +53,8 @@ def perform(order: Order, shared: parcels.Parcel | None) -> Answer:
             return Answer(order.work(*order.arguments))
         _check_versions(order.versions)
         place = _place(order.token)
+        _own(place.parent)
         if not place.is_dir():
-            place.parent.mkdir(parents=True, exist_ok=True)
             with storage.atomic_folder(place, if_exists="keep") as new:
                 parcels.unpack(shared, new)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=f"{order.token}-") as made:
@@ -69,8 +70,22 @@ def perform(order: Order, shared: parcels.Parcel | None) -> Answer:
 
 
 def drop(token: str) -> None:
-    """Remove the node's copy of what all runs share."""
-    shutil.rmtree(_place(token), ignore_errors=True)
+    """Remove the node's copy of what all runs share, and what killed runs and a killed unpacking left."""
+    place = _place(token)
+    for one in (*place.parent.glob(f"{token}*"), *place.parent.glob(f".{token}.*")):
+        shutil.rmtree(one, ignore_errors=True)
+
+
+def _own(place: Path) -> None:
+    """Make a folder that only this user can read; raises UserError where another user made it, or opened it to others.
+
+    Temporary folders are everybody's: whoever owns this one could change data and encoder under a run.
+    """
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        what = f"on node {socket.gethostname()} another user made this, or can read it"
+        raise UserError(what, str(place), "remove it there")
 
 
 def _place(token: str) -> Path:

@@ -11,7 +11,7 @@ import secrets
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +54,7 @@ class RayExecutor(Executor):
         self._task = _task(self._resources)
         self._pending: set[Any] = set()
         self._shared: dict[Path, Any] = {}
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), False
         self.size = _places(self._resources)
         self._threads = ThreadPoolExecutor(max(1, self.size), thread_name_prefix="ray-run")
         if not self.size:
@@ -71,6 +71,7 @@ class RayExecutor(Executor):
         import ray
 
         with self._lock:
+            self._closed = True
             pending = list(self._pending)
         for task in pending:
             with suppress(Exception):  # it may have ended, or the cluster may be gone
@@ -117,8 +118,10 @@ class RayExecutor(Executor):
         """The task's answer; raises DistantError when its worker or node was lost, UserError when none is left."""
         import ray
 
-        task = self._task.remote(order, shared)
-        with self._lock:
+        with self._lock:  # `shutdown` cancels what is pending, and what comes later is not begun
+            if self._closed:
+                raise CancelledError
+            task = self._task.remote(order, shared)
             self._pending.add(task)
         try:
             vain = 0

@@ -32,6 +32,7 @@ from supertickets.learning import metrics
 
 Split = Literal["selection", "report"]
 COVERAGE = 0.95
+MOST_COUNTS = 4 * 2**30  # bytes: 2000 draws of two million examples
 BLOCK = 4_000_000  # resampled weights held as floats at once: 32 MB
 
 INTERVAL_METHOD = (
@@ -287,7 +288,15 @@ def _blocks(size: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, 
 
 @lru_cache(maxsize=8)
 def example_counts(size: int, resamples: int, seed: int) -> UInt8[np.ndarray, "R n"]:
-    """How often each of `size` examples is drawn in each of `resamples` draws of `size` with replacement; read-only."""
+    """How often each of `size` examples is drawn in each of `resamples` draws of `size` with replacement; read-only.
+
+    Raises UserError where the table would not fit into memory.
+    """
+    if resamples * size > MOST_COUNTS:
+        what = (
+            f"intervals over {size:,} examples need {resamples * size:,} bytes, where at most {MOST_COUNTS:,} are taken"
+        )
+        raise UserError(what, "report examples", "set data.report_examples")
     rng = np.random.default_rng(seed)
     counts = np.empty((resamples, size), dtype=np.uint8)  # a count above 255 has probability below 1e-500
     for row in counts:

@@ -12,7 +12,7 @@ from supertickets.errors import UserError
 from supertickets.experiments import lottery, members
 from supertickets.experiments.attempts import completed
 from supertickets.experiments.bench import Result
-from supertickets.experiments.failures import Setbacks
+from supertickets.experiments.failures import Setbacks, forget
 from supertickets.experiments.plans import cost
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.racing import Schedule, follow, reason, rivals
@@ -32,6 +32,7 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     it wants next when all that it wanted has been executed or has failed.
     """
     records, done = dict[str, Record](), list[Run]()
+    forget(sweep.folder)
 
     def find(run: Run) -> Record | None:
         return records.get(run.name) or _sound(sweep, run, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import fcntl
 import socket
 import time
 from pathlib import Path
@@ -41,14 +41,21 @@ def is_worked_on(folder: Path) -> bool:
     """Whether a process holds the folder; of one on another machine, whether it has not let go of it."""
     try:
         holder = storage.read_json(folder / storage.HOLDER_FILE)
-        if holder["host"] != socket.gethostname():
-            return True
-        os.kill(int(holder["pid"]), 0)
-    except PermissionError:
-        return True  # it is another user's
-    except (UserError, KeyError, ValueError, TypeError, OverflowError, ProcessLookupError):
-        return False  # no such file, a damaged one, or the process was killed
-    return True
+        return holder["host"] != socket.gethostname() or _is_locked(folder)
+    except (UserError, KeyError):
+        return False  # no such file, or a damaged one
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a process of this machine holds the folder's lock; the number of a process may be another's by now."""
+    try:
+        with (folder / storage.LOCK_FILE).open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # there is none
+    return False
 
 
 def runs_in_flight(folder: Path) -> dict[str, float]:

@@ -24,16 +24,8 @@ from supertickets.encoders.loading import load
 from supertickets.encoders.pruning import kept_units
 from supertickets.encoders.rewinding import RewindPoint
 from supertickets.errors import UserError
-from supertickets.experiments.layout import (
-    CACHE,
-    CONFIG_FILE,
-    DATA_FILE,
-    ENCODER,
-    RUNS,
-    SUPER_TICKET,
-    TARGET_FILE,
-    TICKETS,
-)
+from supertickets.experiments.delivered import Delivered
+from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, ENCODER, RUNS, TARGET_FILE, TICKETS
 from supertickets.experiments.origins import read_data, task_of, write_data
 from supertickets.experiments.runs import COMMON_SEED, Run, SoupRun, TaskRun, TransferRun, settings_of
 from supertickets.learning.training import resolved_precision
@@ -243,8 +235,7 @@ def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> Non
     if settings.names(folder / CONFIG_FILE, "tasks") or settings.names(folder / CONFIG_FILE, "shares"):
         what = "this is not the folder of one task's sweep"
         raise UserError(what, str(folder), "choose another --out folder")
-    before = settings.load(folder / CONFIG_FILE)
-    theirs, ours = settings_of(before), settings_of(config)
+    theirs, ours = settings_of(settings.load(folder / CONFIG_FILE)), settings_of(config)
     changed = [
         f"{key} is {theirs.get(key)} there, {value} here" for key, value in ours.items() if theirs.get(key) != value
     ]
@@ -252,7 +243,7 @@ def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> Non
         raise UserError(
             f"this folder belongs to another config ({'; '.join(changed)})", str(folder), "choose another --out folder"
         )
-    _check_nothing_left_out(folder, before, config)
+    _check_nothing_left_out(folder, config)
     known = read_data(folder)["origin"]
     for what, now in origin.items():
         if known.get(what) != now:
@@ -262,16 +253,25 @@ def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> Non
             )
 
 
-def _check_nothing_left_out(folder: Path, before: Config, now: Config) -> None:
+def _check_nothing_left_out(folder: Path, now: Config) -> None:
     """Raise UserError where a delivered super ticket would be replaced by one that was chosen from less.
 
     Until it is delivered a sweep may shrink as well as grow.
     """
-    if not (folder / SUPER_TICKET).is_dir():
+    try:
+        delivered = Delivered.load(folder)
+    except UserError:  # it is measured anew
         return
-    extents = (("tickets.levels", before.tickets.levels, now.tickets.levels), ("seeds", before.seeds, now.seeds))
+    if delivered is None or delivered.chosen_from is None:
+        return
+    before, where = delivered.chosen_from, str(folder)
+    there, elsewhere = "the super ticket in this folder was chosen from", "choose another --out folder"
+    extents = (("tickets.levels", before.levels, now.tickets.levels), ("seeds", before.seeds, now.seeds))
     for setting, theirs, ours in extents:
         for value in theirs:
             if value not in ours:
-                what = f"the super ticket there was chosen with {setting} that this config leaves out: {value:g}"
-                raise UserError(what, str(folder), "add it, or choose another --out folder")
+                what = f"{there} {setting} {value:g}, too, which this config leaves out"
+                raise UserError(what, where, f"add it, or {elsewhere}")
+    if (before.strategy, now.strategy) == ("grid", "race"):
+        what = f"{there} a whole grid, and a race would choose from less"
+        raise UserError(what, where, f"set strategy=grid, or {elsewhere}")

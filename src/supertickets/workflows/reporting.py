@@ -27,9 +27,11 @@ def report(folder: Path | str) -> Path:
     """Write report.html, outcome.json and figures/*.svg from the records; returns the page's path.
 
     The folder is a sweep's, a sharing experiment's or a transfer's. What is not finished gets a page that
-    says what is missing. Raises UserError when the folder is none of these, or a record in it is damaged.
+    says what is missing. Raises UserError when the folder is none of these, a record in it is damaged, or
+    a link lies in it.
     """
     folder = Path(folder)
+    storage.check_no_links(folder)
     check_swept(folder)
     if is_transfer(folder):
         return _report_transfer(folder)[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,18 +15,15 @@ from jaxtyping import Bool
 from supertickets import settings, storage
 from supertickets.config import Config
 from supertickets.errors import UserError
-from supertickets.experiments.failures import all_failures
 from supertickets.experiments.layout import (
     CONFIG_FILE,
     MODEL,
     OUTCOME_FILE,
     REPORT_FILE,
-    RUNS,
     SUPER_TICKET,
     TASKS,
 )
-from supertickets.experiments.origins import task_of
-from supertickets.experiments.racing import Schedule, follow, reason
+from supertickets.experiments.racing import reason
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run
 from supertickets.experiments.transfer_folder import TransferFolder, is_transfer
@@ -34,7 +31,8 @@ from supertickets.tickets.structures import FFN_WORDS
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
 from supertickets.workflows.facts import aligned, duration, listed
 from supertickets.workflows.reporting import check_swept, is_sharing
-from supertickets.workflows.watching import now_and_left, pace, watched
+from supertickets.workflows.standing import standing
+from supertickets.workflows.watching import now_and_left, watched
 
 
 @dataclass(frozen=True)
@@ -128,22 +126,20 @@ def show_sweep(folder: Path) -> Shown:
     if is_sharing(folder):
         return show_sharing(folder)
     config = settings.load(folder / CONFIG_FILE)
-    every = all_failures(folder)
-    wanted, records, damaged = _records(folder, config, every)
-    runs = wanted.runs
-    missing = [_title(run) for run in runs if run.name not in records and run.name not in damaged]
-    seconds = _seconds(list(records.values()))
-    failed = {run.name: every[run.name] for run in runs if run.name in every}
+    stands = standing(folder, config)
+    runs, records = stands.runs, stands.records
+    missing = [_title(run) for run in stands.missing]
+    seconds, lacks = _seconds(list(records.values())), _unwritten(folder, SUPER_TICKET, REPORT_FILE)
     trained = sum(record.cost.trained_examples for record in records.values())
     rows = (
         ("what", _describe(config)),
-        ("done", f"{len(records)} of {wanted.size} runs: {_progress(runs, records)}"),
-        ("stopped", "; ".join(f"level {stop.sparsity:g}: {reason(stop)}" for stop in wanted.stops)),
-        ("damaged", "; ".join(damaged.values())),
-        ("failed", "; ".join(f"{name}: {one.error}" for name, one in failed.items())),
-        *now_and_left(folder, {run.name: _title(run) for run in runs}, *pace(wanted, records, failed)),
+        ("done", f"{len(records)} of {stands.size} runs: {_progress(runs, records)}"),
+        ("stopped", "; ".join(f"level {stop.sparsity:g}: {reason(stop)}" for stop in stands.wanted.stops)),
+        ("damaged", "; ".join(stands.damaged.values())),
+        ("failed", "; ".join(f"{name}: {one.error}" for name, one in stands.failed.items())),
+        *now_and_left(folder, {run.name: _title(run) for run in runs}, *stands.pace(), bool(lacks)),
         _result(folder, len(missing)),
-        ("lacks", _unwritten(folder, SUPER_TICKET, REPORT_FILE)),
+        ("lacks", lacks),
         ("cost", f"{_cost(seconds)}; {trained} examples trained on" if records else ""),
     )
     return Shown("sweep", folder, rows, tuple(missing), sum(seconds.values(), 0.0))
@@ -228,26 +224,6 @@ def _result(folder: Path, missing: int) -> tuple[str, str]:
 
 def _unwritten(folder: Path, *names: str) -> str:
     return listed([name for name in names if not (folder / name).exists()])
-
-
-def _records(
-    folder: Path, config: Config, failed: Collection[str]
-) -> tuple[Schedule, dict[str, Record], dict[str, str]]:
-    """What the sweep wants and, by the names of its runs, its records and what is wrong with those that are damaged."""
-    damaged: dict[str, str] = {}
-
-    def find(run: Run) -> Record | None:  # one torn file hides no other
-        place = folder / RUNS / run.name
-        try:
-            return Record.load(place, run.name) if (place / RECORD_FILE).is_file() else None
-        except UserError as fault:
-            damaged[run.name] = str(fault)
-            return None
-
-    racing = config.strategy == "race"
-    task = task_of(folder) if racing else None
-    wanted, records, _ = follow(config, task, find, failed)
-    return wanted, records, damaged
 
 
 def _describe(config: Config) -> str:

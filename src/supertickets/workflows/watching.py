@@ -7,9 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from supertickets.experiments.plans import cost
-from supertickets.experiments.racing import Schedule
-from supertickets.experiments.records import Record
 from supertickets.experiments.under_way import is_worked_on, runs_in_flight
 from supertickets.workflows.facts import duration, listed
 
@@ -20,16 +17,18 @@ EVERY = 2.0  # seconds between two looks
 PAUSE = 4.0  # or so many times as long as a look takes, where that is more
 
 
-def now_and_left(folder: Path, titles: Mapping[str, str], rate: float, costs: Mapping[str, float]) -> Rows:
+def now_and_left(
+    folder: Path, titles: Mapping[str, str], rate: float, costs: Mapping[str, float], lacks: bool = False
+) -> Rows:
     """Two rows: the runs in flight (`titles` by their names), and the time left.
 
-    Where nobody works on the folder one row says so, if there is anything left to do.
+    Where nobody works on the folder one row says so, if there is anything left to run, or it `lacks` files.
 
     `costs` are those of all runs still to finish, in any unit, and `rate` the seconds that a finished run
     took for one unit; 0 while none has finished. The time counts as many runs at once as there are now.
     """
     if not is_worked_on(folder):
-        return (("now", "nobody works on it"),) if any(costs.values()) else ()
+        return (("now", "nobody works on it"),) if lacks or any(costs.values()) else ()
     running = runs_in_flight(folder)
     if not running:
         return (("now", "no run is in flight: it prepares, delivers or reports"),)
@@ -39,22 +38,6 @@ def now_and_left(folder: Path, titles: Mapping[str, str], rate: float, costs: Ma
     spent = sum(min(seconds, rate * costs.get(name, 0.0)) for name, seconds in running.items())
     seconds = (rate * sum(costs.values()) - spent) / len(running)
     return (now, ("left", f"about {duration(seconds)}, by the runs that have finished"))
-
-
-def pace(
-    wanted: Schedule, records: Mapping[str, Record], failed: Mapping[str, object]
-) -> tuple[float, dict[str, float]]:
-    """Of a sweep: the seconds that a unit of cost took, and the costs of what is to come.
-
-    Runs that may follow cost the mean of those that are wanted.
-    """
-    costs = {run.name: cost(run) for run in wanted.runs}
-    finished = [record for name, record in records.items() if name in costs]  # a race may want one no longer
-    done = sum(costs[record.name] for record in finished)
-    seconds = sum(sum(record.cost.seconds.values()) for record in finished)
-    left = {name: each for name, each in costs.items() if name not in records and name not in failed}
-    further = (wanted.in_all - len(costs)) * sum(costs.values()) / len(costs)
-    return (seconds / done if done else 0.0), left | {"": further}
 
 
 def watched(look: Callable[[], T], path: Path, tell: Callable[[T], object]) -> T:
