@@ -20,10 +20,13 @@ from small_models import build
 from supertickets import Mask, UserError, load, settings, storage
 from supertickets.cli.app import main
 from supertickets.data.tasks import Task
-from supertickets.encoders.checkpoints import load_tokenizer
+from supertickets.encoders.checkpoints import config_of, load_tokenizer
 from supertickets.encoders.families import structures_of
 from supertickets.encoders.shared import load_task, save_shared
+from supertickets.experiments import ray_nodes
 from supertickets.experiments.reading import Reading
+from supertickets.experiments.statistics import example_counts
+from supertickets.experiments.transfer_folder import TransferFolder
 from supertickets.tickets.structures import Structures
 from supertickets.tickets.ticket import ARRAYS_FILE, TICKET_FILE, Ticket
 from tiny_sweeps import write_films
@@ -321,3 +324,72 @@ def test_an_index_of_arrays_is_bounded_by_them(tmp_path: Path) -> None:
     save_file(arrays, tmp_path / ARRAYS_FILE)
     with pytest.raises(UserError, match="too large: 8,000,"):
         Ticket.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"num_labels": 200_000_000}, "config.json has num_labels 200,000,000, where only"),  # gigabytes of names
+        ({"vocab_size": 2**40}, "config.json has vocab_size 1,099,511,627,776, where only 1 to 16,777,216 can be"),
+        ({"pad_token_id": 5000}, "the sizes in config.json cannot be read"),
+    ],
+)
+def test_numbers_in_a_models_config(change: dict[str, int], words: str, tiny_bert_folder: Path, tmp_path: Path) -> None:
+    """They are bounded before anything is made of them."""
+    folder = Path(shutil.copytree(tiny_bert_folder, tmp_path / "encoder"))
+    body = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(body | change), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        config_of(str(folder))
+    assert words in str(caught.value)
+
+
+def test_a_plan_is_bounded(tmp_path: Path) -> None:
+    """A config of a few kilobytes cannot ask for a million runs, nor a large one be parsed only to tell its kind."""
+    levels = [round(n / 1001, 6) for n in range(1, 1001)]
+    with pytest.raises(
+        UserError, match="seeds and levels come to 3,001,000 runs, where at most 100,000 can be planned"
+    ):
+        settings.load(
+            overrides=[f"seeds={[*range(1000)]}", f"tickets.levels={levels}", f"tickets.control_levels={levels}"]
+        )
+    large = tmp_path / "config.yaml"
+    large.write_text("tasks: {}\n" + "#" * 2_000_000, encoding="utf-8")
+    assert not settings.names(large, "tasks")
+
+
+def test_intervals_are_bounded() -> None:
+    """Records of very many examples cannot ask for more memory than there is."""
+    with pytest.raises(UserError, match="intervals over 3,000,000 examples need 6,000,000,000 bytes, where at most"):
+        example_counts(3_000_000, 2000, 0)
+
+
+def test_a_nodes_folder_is_the_users_own(tmp_path: Path) -> None:
+    """Data and encoder lie there unread by others; a folder that others can read, or a link, is refused."""
+    ray_nodes._own(tmp_path / "mine")
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o700
+    ray_nodes._own(tmp_path / "mine")
+    (tmp_path / "open").mkdir(mode=0o755)
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    for name in ("open", "link"):
+        with pytest.raises(UserError, match=f"{name}: on node .* another user made this, or can read it; remove it"):
+            ray_nodes._own(tmp_path / name)
+
+
+def test_a_node_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what all runs share, nor what a killed run or a killed unpacking left; another sweep's stays."""
+    monkeypatch.setattr(ray_nodes, "_place", lambda token: tmp_path / token)
+    for name in ("abc", "abc-x1y2", ".abc.17-00.partial", "abd"):
+        (tmp_path / name / "cache").mkdir(parents=True)
+    ray_nodes.drop("abc")
+    assert [path.name for path in tmp_path.iterdir()] == ["abd"]
+
+
+@pytest.mark.parametrize("start", ["../../victim", "a/b", "", ".hidden"])
+def test_a_transfers_starts_are_no_paths(start: str, tmp_path: Path) -> None:
+    """Its data.json names folders: a name that leads elsewhere is refused before any is looked for."""
+    about = {"task": {}, "sizes": {"train": {"rows": 3}}, "starts": {"sharing": {"0": start}}}
+    storage.write_json(tmp_path / "data.json", about)
+    storage.write_text(tmp_path / "config.yaml", "shares: [1.0]")
+    with pytest.raises(UserError, match=r"not the data of a transfer \(starts\.sharing\.0: String should match"):
+        TransferFolder.open(tmp_path)

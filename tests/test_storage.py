@@ -208,6 +208,8 @@ def test_full_disk_in_words_is_understood(tmp_path: Path) -> None:
     """safetensors reports a full disk in words: still the sentence."""
     with pytest.raises(UserError, match="model: no space left on the disk"), storage.atomic_folder(tmp_path / "model"):
         raise RuntimeError("I/O error: No space left on device (os error 28)")
+    with pytest.raises(UserError, match="model: no space left on the disk"), storage.atomic_folder(tmp_path / "model"):
+        raise RuntimeError("I/O error: File too large (os error 27)")  # where the system limits files
     assert names(tmp_path) == []
 
 
@@ -303,3 +305,19 @@ def test_a_streamed_file_is_whole_or_absent(tmp_path: Path) -> None:
         stream.write(b"three\n")
         raise RuntimeError("stop")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"] and (tmp_path / "a.csv").stat().st_size == 8
+
+
+@pytest.mark.parametrize("name", ["figures", "runs/full-s0", "runs/full-s0/record.json", "gone"])
+def test_a_link_in_a_folder_of_ours_is_refused(name: str, tmp_path: Path) -> None:
+    """Through it a sweep or a report would write elsewhere; the folder itself may be reached by a link."""
+    victim, folder = tmp_path / "victim", tmp_path / "sweep"
+    victim.mkdir()
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).symlink_to(victim)
+    with pytest.raises(UserError, match=f"{name}: a link, through which files would be written elsewhere"):
+        storage.sweep_lock(folder).__enter__()
+    (folder / name).unlink()
+    (tmp_path / "link").symlink_to(folder)
+    with storage.sweep_lock(tmp_path / "link"):
+        assert (folder / storage.HOLDER_FILE).is_file()
+    assert not any(victim.iterdir())

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -175,6 +176,12 @@ def sweep_lock(folder: Path) -> Iterator[None]:
 
     Raises UserError naming the holder when another has it, and for a link below it.
     """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
+        raise UserError(
+            "this looks like an address, and files are kept in folders only",
+            str(folder),
+            "mount it, and name the folder",
+        )
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         check_no_links(folder)
@@ -296,7 +303,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _says_full(fault: Exception) -> bool:
     """A full disk, also as torch and safetensors report it: in words, without an errno."""
-    return getattr(fault, "errno", None) in _FULL_DISK or os.strerror(errno.ENOSPC) in str(fault)
+    return getattr(fault, "errno", None) in _FULL_DISK or any(os.strerror(code) in str(fault) for code in _FULL_DISK)
 
 
 def _unreadable(path: Path, fault: OSError) -> UserError:

@@ -140,3 +140,12 @@ def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout.splitlines()) == (0, ["started", "6 True"]), done.stderr
+
+
+def test_a_fault_ends_the_workers_at_once() -> None:
+    """Nobody waits for what else is worked on: not for the sixty seconds that the other worker would take."""
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="x"), executor(2) as pool:
+        pool.submit(time.sleep, 60)
+        pool.submit(int, "x").result()
+    assert time.monotonic() - begun < 50

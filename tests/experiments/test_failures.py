@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from supertickets.config import Config
 from supertickets.errors import UserError
 from supertickets.experiments import failures, sweeps
 from supertickets.experiments.executors import InProcess, executor
-from supertickets.experiments.failures import ATTEMPTS, DistantError, Failure, last_line, missing_words
+from supertickets.experiments.failures import (
+    ATTEMPTS,
+    DistantError,
+    Failure,
+    all_failures,
+    forget,
+    last_line,
+    missing_words,
+)
 from supertickets.experiments.progress import Silent
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import Run
@@ -133,6 +142,15 @@ def test_tickets_of_a_lost_tuned_model_are_skipped(
     assert storage.read_json(folder / "outcome.json")["sentence"].endswith(
         " 5 planned runs are missing, 1 of them failed."
     )
+
+
+def test_old_failures_do_not_decide_a_race(tmp_path: Path) -> None:
+    """A level whose failed seed is not run again, as it was stopped meanwhile, is no finalist with fewer seeds."""
+    for name in ("winning-0.6-s2-x", "full-s0-x"):
+        storage.write_json(tmp_path / "runs" / name / "failed.json", asdict(Failure(name, "E", 3, "T")))
+    (tmp_path / "runs" / "full-s0-x" / "log").touch()
+    forget(tmp_path)
+    assert all_failures(tmp_path) == {} and (tmp_path / "runs" / "full-s0-x" / "log").exists()
 
 
 def test_bad_input_stops_at_once(copied: Callable[[], Path], records: list[Record], asked: Any) -> None:

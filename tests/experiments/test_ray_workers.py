@@ -200,6 +200,23 @@ def test_no_cluster_is_one_sentence(tmp_path: Path) -> None:
         RayExecutor(ClusterConfig(), "auto")
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("", "not the address of a Ray cluster"),
+        ("localhost:x", "not the address of a Ray cluster"),
+        ("localhost:1", "no Ray cluster can be joined .*refused"),
+        ("localhost:99999", "no Ray cluster can be joined"),
+    ],
+)
+def test_where_nobody_listens_is_told_at_once(address: str, words: str) -> None:
+    """Ray would try for a quarter of an hour."""
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=words):
+        ray_workers._check_reachable(address)
+    assert time.monotonic() - begun < 30
+
+
 def test_config_of_a_cluster_renames_no_run(films: Path, tiny_bert_folder: Path, config: Config) -> None:
     """What a run takes of a node is not part of its name; a share above one GPU must be whole."""
     from supertickets.experiments.plans import plan

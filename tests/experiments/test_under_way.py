@@ -38,6 +38,16 @@ def test_marks_are_runs_in_flight(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [storage.LOCK_FILE]
 
 
+def test_a_number_that_another_process_has_by_now(tmp_path: Path) -> None:
+    """A killed sweep's number may be anybody's: who holds the lock counts, not who lives."""
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": "2026-01-01"}
+    storage.write_json(tmp_path / storage.HOLDER_FILE, holder)
+    (tmp_path / storage.LOCK_FILE).touch()
+    assert not is_worked_on(tmp_path)
+    with storage.sweep_lock(tmp_path):
+        assert is_worked_on(tmp_path)
+
+
 def test_a_killed_process_works_on_nothing(tmp_path: Path) -> None:
     """What it left does not count, and its marks go with the other leftovers; one elsewhere is taken at its word."""
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:

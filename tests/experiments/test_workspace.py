@@ -108,8 +108,8 @@ def test_a_delivered_ticket_is_not_replaced_by_one_chosen_from_less(
     storage.write_sealed(folder / "speedup.json", about)
     before = snapshot(folder)
     for change, words in (
-        ("tickets.levels=[0.5]", "tickets.levels 0.25, too, which this config leaves out; add it, or choose another"),
-        ("seeds=[0, 2]", "seeds 1, too, which this config leaves out; add it, or choose another"),
+        ("tickets.levels=[0.5]", "tickets.levels 0.25, too, which this config leaves out; add what is left"),
+        ("seeds=[0, 2]", "seeds 1, too, which this config leaves out; choose another --out folder"),
         ("strategy=race", "a whole grid, and a race would choose from less; set strategy=grid, or choose another"),
     ):
         with pytest.raises(UserError, match=f"the super ticket in this folder was chosen from {words}"):

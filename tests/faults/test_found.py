@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from supertickets import storage
-from tiny_sweeps import write_films
+from supertickets.tickets.ticket import Ticket
+from tiny_sweeps import flags_of, write_films
 from watching import strays, survives, watched
 
 pytestmark = pytest.mark.usefixtures("no_training")
@@ -184,3 +186,33 @@ def test_what_is_removed_is_told_with_its_folder(tmp_path: Path) -> None:
     with watched(tmp_path) as written:
         shutil.rmtree(tmp_path / "other" / "tree")
     assert str(tmp_path / "other" / "tree" / "leaf" / "state.json") in strays(written, [tmp_path / "out"])
+
+
+def test_an_earlier_super_ticket(sweep: Path) -> None:
+    """Its speed is not told of the level that is chosen now, and it is not exported as if it were of that level."""
+    assert storage.read_json(sweep / "outcome.json")["speedup"] is not None
+    replace(Ticket.load(sweep / "super_ticket"), sparsity=0.25).save(sweep / "super_ticket")
+    (sweep / "super_ticket" / "checksums.json").unlink()
+    assert survives(["report", str(sweep)], sweep.parent, [sweep])[0] == 0
+    outcome = storage.read_json(sweep / "outcome.json")
+    assert outcome["speedup"] is None and "times as fast" not in outcome["sentence"]
+    code, told = survives(["export", str(sweep), "--out", "copy"], sweep.parent, [sweep.parent / "copy"])
+    assert code == 2 and "its super ticket is of level 0.25, and its result, which is newer, of 0.5; run" in told
+
+
+def test_an_address_is_no_folder(tmp_path: Path) -> None:
+    """A bucket is not taken for a folder whose name begins with s3."""
+    films = write_films(tmp_path)
+    line = [*flags_of(films, "minilm"), "--out", "s3://bucket/x", "--workers", "1"]
+    code, told = survives(["find", *line], tmp_path.resolve())
+    assert code == 2 and "s3:/bucket/x: this looks like an address, and files are kept in folders only" in told
+    assert not (tmp_path / "s3:").exists()
+
+
+def test_texts_in_both_files_are_told(tmp_path: Path) -> None:
+    """Before anything is trained: what is reported would be remembered."""
+    films = write_films(tmp_path)
+    line = flags_of(films, "minilm")
+    line[line.index("--test") + 1] = f"{films}/train.csv"
+    code, told = survives(["find", *line, "--out", "out", "--workers", "1"], tmp_path.resolve(), [tmp_path / "out"])
+    assert code == 2 and "note: report examples whose text is in the training set, too: 40 of 40" in told

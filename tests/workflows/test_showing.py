@@ -69,7 +69,7 @@ def test_an_unfinished_sweep(sweep: Path) -> None:
     assert shown.kind == "sweep" and shown.seconds == 8 * 70
     assert shown.missing == ("losing 0.5 seed 0", "losing 0.5 seed 1")
     rows = dict(shown.rows)
-    assert rows["lacks"] == "super_ticket, report.html" and rows["now"] == "nobody works on it"
+    assert rows["lacks"] == "super_ticket, speedup.json, report.html" and rows["now"] == "nobody works on it"
     assert rows["what"] == "rte with minilm, budget smoke: seeds 0, 1, levels 0.2, 0.5"
     assert rows["done"] == "8 of 10 runs: 2 of 2 full, 4 of 4 winning, 2 of 2 random, 0 of 2 losing"
     assert rows["cost"] == "9 min (training 8 min, evaluation 80 s); 800 examples trained on"
@@ -84,6 +84,7 @@ def test_a_finished_sweep(sweep: Path) -> None:
     storage.write_json(sweep / "outcome.json", {"sentence": "The super ticket keeps 80.0 % of the weights."})
     (sweep / "super_ticket").mkdir()
     (sweep / "report.html").touch()
+    (sweep / "speedup.json").touch()
     shown = show(sweep)
     rows = dict(shown.rows)
     assert shown.missing == () and rows["result"] == "The super ticket keeps 80.0 % of the weights."
@@ -214,6 +215,7 @@ def test_a_race_tells_its_stopped_levels(tmp_path: Path) -> None:
     shown = show(tmp_path)
     rows = dict(shown.rows)
     assert rows["done"].startswith("10 of at most ") and "7 of " in rows["done"]
+    assert rows["later"].startswith("at most ") and rows["later"].endswith(" runs more, as the race decides")
     assert "level 0.7: it ran with 1 seed; the chance that the whole grid would prefer it is" in rows["stopped"]
     assert shown.missing[0].startswith("winning 0.1 seed 1")
 

@@ -107,7 +107,7 @@ def test_ctrl_c_ends_the_watching_only(
     out, err = capsys.readouterr()
     first, second = err.splitlines()
     assert first.startswith("done 2 of 10 runs: 2 of 2 full, 0 of 4 winning")
-    assert "; now winning 0.2 seed 1, about 9 min, by" in first and second.startswith("done 3 of 10 runs")
+    assert "; now winning 0.2 seed 1; left about 9 min, by" in first and second.startswith("done 3 of 10 runs")
     assert out.startswith(f"sweep {sweep}") and "3 of 10 runs" in out
 
 

@@ -13,6 +13,7 @@ from supertickets.errors import UserError
 
 MOST_LAYERS = 512  # several times the deepest encoder there is
 MOST_WIDTH = 2**24  # of any one size: hidden, feed-forward, vocabulary, positions
+MOST_LABELS = 2**17  # each has a name, made before anything else is
 INDEX_FILE = "model.safetensors.index.json"
 MOST_HEADER = 100 * 2**20  # bytes; the limit of safetensors itself
 _LAYERS = ("num_hidden_layers", "n_layers", "num_layers", "num_hidden_groups", "inner_group_num", "encoder_layers")
@@ -22,15 +23,20 @@ NO_NAME = re.compile("[\0\ud800-\udfff]")  # NUL and halves of characters, which
 _REMEDY = "save or download the model again"
 
 
-def check_config(config: Any, source: str) -> None:
-    """Raise UserError for sizes that no encoder has, and for an attention whose code lies on the hub."""
-    for name, value in config.to_dict().items():
+def check_numbers(body: Mapping[str, Any], source: str) -> None:
+    """Raise UserError for sizes that no encoder has, in a config as it is read: one is made of what is left."""
+    for name, value in body.items():
         if isinstance(value, int) and not isinstance(value, bool):
-            most = MOST_LAYERS if name in _LAYERS else MOST_WIDTH
+            most = MOST_LAYERS if name in _LAYERS else MOST_LABELS if name == "num_labels" else MOST_WIDTH
             least = 1 if name in (*_LAYERS, *_SIZES) else -most  # some others have -1 for none
             if not least <= value <= most:
                 what = f"config.json has {name} {value:,}, where only {least:,} to {most:,} can be"
                 raise UserError(what, source, _REMEDY)
+
+
+def check_config(config: Any, source: str) -> None:
+    """As `check_numbers`, and for an attention whose code lies on the hub."""
+    check_numbers(config.to_dict(), source)
     if config._attn_implementation not in _BUILT_IN:
         what = f"its attention is code of the hub ({config._attn_implementation}), which is not run"
         raise UserError(what, source, "leave attn_implementation out of config.json")

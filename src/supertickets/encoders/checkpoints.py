@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supertickets import storage
-from supertickets.encoders.bounds import INDEX_FILE, check_config, check_inside, check_size, weight_files
+from supertickets.encoders.bounds import INDEX_FILE, check_config, check_inside, check_numbers, check_size, weight_files
 from supertickets.encoders.registry import OWN_TYPE, config_class, own_config
 from supertickets.errors import UserError
 
@@ -70,6 +70,7 @@ def config_of(source: str) -> Any:
 
     try:
         body, _ = PreTrainedConfig.get_config_dict(source)
+        check_numbers(body, source)
         if isinstance(body.get("model_type"), str):
             own = body["model_type"].startswith(OWN_TYPE)
             if not (own and PRUNED_KEY in body):  # which brings its family's row along
@@ -107,7 +108,7 @@ def _check_buildable(config: Any, source: str, files: Sequence[Path]) -> None:
         check_unchanged(source)  # says better what is wrong with a folder that was exported
         raise
     # What someone edited fails as a look-up, or as a value, type or shape that cannot be.
-    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as fault:
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError, AssertionError) as fault:
         part = "pruned units in" if hasattr(config, PRUNED_KEY) else "sizes in"
         reason = " ".join(str(fault).split())[:200]
         what = f"the {part} config.json cannot be read ({reason})"

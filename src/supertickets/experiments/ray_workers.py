@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -149,6 +150,8 @@ def _connect(address: str | None) -> bool:
 
     if ray.is_initialized():
         return False
+    if address is not None:
+        _check_reachable(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a local cluster of ours reports to nobody
     logging.getLogger("ray").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -157,7 +160,10 @@ def _connect(address: str | None) -> bool:
             ray.init("local", num_cpus=cores(), include_dashboard=False, **quiet)
         else:
             ray.init(address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as fault:
+    except Exception as fault:  # of any kind: that a node was slow to start is a bare Exception
+        if address is None:
+            what = f"Ray could not be started here ({last_line(fault)})"
+            raise UserError(what, "--workers ray", "try again, or give a number of workers") from fault
         remedy = "start one with `ray start --head`, or use --workers ray for this machine alone"
         if str(address).startswith("ray://"):
             remedy = "see that its head runs and, where it asks for a token, that RAY_AUTH_MODE=token is set"
@@ -165,6 +171,19 @@ def _connect(address: str | None) -> bool:
             f"no Ray cluster can be joined ({last_line(fault)})", f"--ray-address {address}", remedy
         ) from None
     return True
+
+
+def _check_reachable(address: str) -> None:
+    """Raise UserError where nobody listens at HOST:PORT: Ray itself tries for a quarter of an hour."""
+    host, colon, port = address.rpartition(":")
+    remedy = "give auto, HOST:PORT of a head's GCS, or ray://HOST:10001"
+    if not address or (colon and "/" not in host and not port.isdecimal()):
+        raise UserError("not the address of a Ray cluster", f"--ray-address {address}", remedy)
+    if colon and "/" not in host:
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, OverflowError) as fault:
+            raise UserError(f"no Ray cluster can be joined ({fault})", f"--ray-address {address}", remedy) from fault
 
 
 def _resources(share: ClusterConfig) -> dict[str, float]:

@@ -119,9 +119,9 @@ def _sound(sweep: Workspace, run: Run, progress: Progress) -> Record | None:
     except UserError as fault:
         progress.say(f"computing again: {fault.where}: {fault.what}")
     else:
-        if record.stopped is None or rivals(run):
+        if record.stopped is None or (rivals(run) and record.stopped >= min(run.config.race.checkpoints)):
             return record
-        progress.say(f"computing again: {_title(run)}: a race ended its training early")
+        progress.say(f"computing again: {_title(run)}: another strategy ended its training early")
     (sweep.run_folder(run) / RECORD_FILE).unlink()
     return None
 

@@ -6,16 +6,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from supertickets import settings
+from supertickets.checked import checked
 from supertickets.config import TransferConfig
 from supertickets.data.tasks import Task
 from supertickets.errors import UserError
-from supertickets.experiments.layout import CACHE, CONFIG_FILE, ENCODERS, RUNS
+from supertickets.experiments.layout import CACHE, CONFIG_FILE, DATA_FILE, ENCODERS, RUNS
 from supertickets.experiments.origins import read_data, task_of
 from supertickets.experiments.plans import Starts, kept_shares, plan_transfer
 from supertickets.experiments.runs import TransferRun, settings_of
+
+_Seed = Annotated[str, Field(pattern=r"^\d{1,19}$")]
+_RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]  # a folder is named by it
+
+
+@dataclass(frozen=True)
+class _Rows:
+    rows: Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    train: _Rows
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a transfer's data.json holds beside a sweep's."""
+
+    sizes: _Sizes
+    starts: dict[str, dict[_Seed, _RunName]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +56,9 @@ class TransferFolder:
         """Read a prepared folder; raises UserError when it is none."""
         if not is_transfer(folder):
             raise UserError("this is not the folder of a transfer", str(folder), "give the --out folder of transfer")
-        return cls(folder, settings.load_transfer(folder / CONFIG_FILE), task_of(folder), read_data(folder))
+        data = read_data(folder)
+        checked(_Kept, data, "the data of a transfer", str(folder / DATA_FILE), "choose another --out folder")
+        return cls(folder, settings.load_transfer(folder / CONFIG_FILE), task_of(folder), data)
 
     @property
     def starts(self) -> Starts:

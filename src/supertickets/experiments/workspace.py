@@ -237,7 +237,9 @@ def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> Non
         raise UserError(what, str(folder), "choose another --out folder")
     theirs, ours = settings_of(settings.load(folder / CONFIG_FILE)), settings_of(config)
     changed = [
-        f"{key} is {theirs.get(key)} there, {value} here" for key, value in ours.items() if theirs.get(key) != value
+        f"{'the number of seeds' if key == 'selection.seeds' else key} is {theirs.get(key)} there, {value} here"
+        for key, value in ours.items()
+        if theirs.get(key) != value
     ]
     if changed:
         raise UserError(
@@ -268,10 +270,10 @@ def _check_nothing_left_out(folder: Path, now: Config) -> None:
     there, elsewhere = "the super ticket in this folder was chosen from", "choose another --out folder"
     extents = (("tickets.levels", before.levels, now.tickets.levels), ("seeds", before.seeds, now.seeds))
     for setting, theirs, ours in extents:
-        for value in theirs:
-            if value not in ours:
-                what = f"{there} {setting} {value:g}, too, which this config leaves out"
-                raise UserError(what, where, f"add it, or {elsewhere}")
+        left_out = ", ".join(f"{value:g}" for value in theirs if value not in ours)
+        if left_out:
+            what = f"{there} {setting} {left_out}, too, which this config leaves out"
+            raise UserError(what, where, f"add what is left out, or {elsewhere}" if setting != "seeds" else elsewhere)
     if (before.strategy, now.strategy) == ("grid", "race"):
         what = f"{there} a whole grid, and a race would choose from less"
         raise UserError(what, where, f"set strategy=grid, or {elsewhere}")

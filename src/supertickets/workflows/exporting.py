@@ -183,6 +183,10 @@ def _sweep(source: Path) -> Sweep | None:
     outcome = checked(_Outcome, plain, "the outcome of a sweep", str(path), OUTCOME_REMEDY)
     if not 0 <= outcome.sparsity < 1:
         raise UserError(f"not the outcome of a sweep (sparsity: {outcome.sparsity})", str(path), OUTCOME_REMEDY)
+    level = Ticket.load(source).sparsity
+    if level != outcome.sparsity:
+        what = f"its super ticket is of level {level:g}, and its result, which is newer, of {outcome.sparsity:g}"
+        raise UserError(what, str(folder), "run the sweep to its end: it delivers the new one")
     planned = {run.name for run in plan(settings.load(folder / CONFIG_FILE))}
     records = [record for record in load_all(folder) if record.name in planned]
     return Sweep(task, records, outcome.sparsity, outcome.sentence, Delivered.load(folder))

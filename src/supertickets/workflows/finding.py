@@ -191,6 +191,8 @@ def _sweep_task(
             target.save(folder)
         prepared = inputs.put(folder)
         progress.say(_examples(inputs))
+        for note in inputs.loaded.notes:
+            progress.say(f"note: {note}")
         with opened(staff, config.cluster) as (pool, size):
             records = run_missing(prepared, pool, size, progress)
             failed = all_failures(folder)

@@ -5,17 +5,19 @@ Of a sweep or a transfer it loads no torch.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supertickets import settings, storage
 from supertickets.errors import UserError
 from supertickets.experiments.delivered import Delivered
-from supertickets.experiments.layout import CONFIG_FILE, OUTCOME_FILE, TASKS
+from supertickets.experiments.layout import CONFIG_FILE, OUTCOME_FILE, RUNS, SUPER_TICKET, TASKS
 from supertickets.experiments.origins import read_data, task_of
 from supertickets.experiments.targets import Achieved
 from supertickets.experiments.transfer_folder import is_transfer
 from supertickets.learning.speed import Speedup
+from supertickets.tickets.ticket import Ticket
 
 if TYPE_CHECKING:
     from supertickets.experiments.outcome import Outcome
@@ -112,7 +114,7 @@ def _report_transfer(folder: Path) -> tuple[TransferOutcome, Path]:
 def _report(folder: Path) -> tuple[Findings, Path]:
     # pandas, plotly and matplotlib take a second to load: only who reports waits for them.
     from supertickets.experiments.failures import all_failures
-    from supertickets.experiments.records import load_all
+    from supertickets.experiments.records import RECORD_FILE, load_all
     from supertickets.reports.findings import gather
     from supertickets.reports.page import write_page
     from supertickets.reports.paper_figures import write_figures
@@ -122,9 +124,15 @@ def _report(folder: Path) -> tuple[Findings, Path]:
             "this is not a sweep's folder: config.yaml is missing", str(folder), "give the --out folder of find"
         )
     config, data = settings.load(folder / CONFIG_FILE), read_data(folder)
+    records = load_all(folder)
     failed = {name: one.error for name, one in all_failures(folder).items()}
-    findings = gather(config, task_of(folder), data, load_all(folder), *_measured(folder), failed=failed)
+    findings = gather(config, task_of(folder), data, records, *_measured(folder), failed=failed)
+    if findings.outcome is not None and delivered_level(folder) not in (None, findings.outcome.sparsity):
+        # What was measured is of an earlier choice.
+        findings = replace(findings, outcome=replace(findings.outcome, speedup=None, target=None))
     write_figures(folder, findings)
+    if {path.parent.name for path in (folder / RUNS).glob(f"*/{RECORD_FILE}")} != {record.name for record in records}:
+        return _report(folder)  # a sweep goes on beside: what it has said since must not be written over
     result = None
     if findings.outcome is not None:
         result = findings.outcome.to_dict() | {"sentence": findings.sentence, "missing": findings.missing}
@@ -138,6 +146,14 @@ def _keep(folder: Path, outcome: dict[str, Any] | None) -> None:
         (folder / OUTCOME_FILE).unlink(missing_ok=True)
     else:
         storage.write_sealed(folder / OUTCOME_FILE, outcome)
+
+
+def delivered_level(folder: Path) -> float | None:
+    """The level of the super ticket that lies in a sweep's folder; None where there is none that can be read."""
+    try:
+        return Ticket.load(folder / SUPER_TICKET).sparsity
+    except UserError:
+        return None
 
 
 def _measured(folder: Path) -> tuple[Speedup | None, Achieved | None]:
