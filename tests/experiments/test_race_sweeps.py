@@ -105,7 +105,7 @@ def test_a_hopeless_run_is_ended_told_and_done_again_by_a_grid(
     grid = config_of(films, tiny_bert_folder, *short[2:], "tickets.control_levels=[0.25]")
     said = Heard()
     grown = sweeps.run_missing(Workspace.prepare(folder, grid), InProcess(), 1, said)
-    assert "computing again: winning 0.75, seed 0: a race ended its training early" in said.lines
+    assert "computing again: winning 0.75, seed 0: another strategy ended its training early" in said.lines
     assert run.name in said.names and all(record.stopped is None for record in grown)
 
 
