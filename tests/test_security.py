@@ -365,14 +365,18 @@ def test_intervals_are_bounded() -> None:
 
 
 def test_a_nodes_folder_is_the_users_own(tmp_path: Path) -> None:
-    """Data and encoder lie there unread by others; a folder that others can read, or a link, is refused."""
-    ray_nodes._own(tmp_path / "mine")
-    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o700
-    ray_nodes._own(tmp_path / "mine")
-    (tmp_path / "open").mkdir(mode=0o755)
+    """Data and encoder lie there unread by others; one that others can write into, or a link, is refused."""
+    (tmp_path / "older").mkdir(mode=0o755)
+    for name in ("mine", "mine", "older"):
+        ray_nodes._own(tmp_path / name)
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     for name in ("open", "link"):
-        with pytest.raises(UserError, match=f"{name}: on node .* another user made this, or can read it; remove it"):
+        with pytest.raises(
+            UserError, match=f"{name}: on node .* another user made this, or can write into it; remove it"
+        ):
             ray_nodes._own(tmp_path / name)
 
 

@@ -77,15 +77,16 @@ def drop(token: str) -> None:
 
 
 def _own(place: Path) -> None:
-    """Make a folder that only this user can read; raises UserError where another user made it, or opened it to others.
+    """Make a folder that only this user can read; raises UserError where another user made it, or could write into it.
 
     Temporary folders are everybody's: whoever owns this one could change data and encoder under a run.
     """
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = place.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        what = f"on node {socket.gethostname()} another user made this, or can read it"
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o022:
+        what = f"on node {socket.gethostname()} another user made this, or can write into it"
         raise UserError(what, str(place), "remove it there")
+    place.chmod(0o700)  # earlier versions let others read
 
 
 def _place(token: str) -> Path:
