@@ -249,9 +249,9 @@ def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> Non
     known = read_data(folder)["origin"]
     for what, now in origin.items():
         if known.get(what) != now:
-            change = f", from {known.get(what)} to {now}" if what == "precision" else ""
+            before = f", from {known.get(what)} to {now}" if what == "precision" else ""
             raise UserError(
-                f"the {what} has changed since this sweep began{change}", str(folder), "choose another --out folder"
+                f"the {what} has changed since this sweep began{before}", str(folder), "choose another --out folder"
             )
 
 

@@ -127,7 +127,7 @@ def _report(folder: Path) -> tuple[Findings, Path]:
     records = load_all(folder)
     failed = {name: one.error for name, one in all_failures(folder).items()}
     findings = gather(config, task_of(folder), data, records, *_measured(folder), failed=failed)
-    if findings.outcome is not None and delivered_level(folder) not in (None, findings.outcome.sparsity):
+    if findings.outcome is not None and _delivered_level(folder) not in (None, findings.outcome.sparsity):
         # What was measured is of an earlier choice.
         findings = replace(findings, outcome=replace(findings.outcome, speedup=None, target=None))
     write_figures(folder, findings)
@@ -148,7 +148,7 @@ def _keep(folder: Path, outcome: dict[str, Any] | None) -> None:
         storage.write_sealed(folder / OUTCOME_FILE, outcome)
 
 
-def delivered_level(folder: Path) -> float | None:
+def _delivered_level(folder: Path) -> float | None:
     """The level of the super ticket that lies in a sweep's folder; None where there is none that can be read."""
     try:
         return Ticket.load(folder / SUPER_TICKET).sparsity

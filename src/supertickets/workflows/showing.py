@@ -32,7 +32,7 @@ from supertickets.tickets.structures import FFN_WORDS
 from supertickets.tickets.ticket import TICKET_FILE, Ticket
 from supertickets.workflows.facts import aligned, duration, listed
 from supertickets.workflows.reporting import check_swept, is_sharing
-from supertickets.workflows.standing import Standing, standing
+from supertickets.workflows.standing import standing
 from supertickets.workflows.watching import now_and_left, watched
 
 
@@ -128,15 +128,15 @@ def show_sweep(folder: Path) -> Shown:
         return show_sharing(folder)
     config = settings.load(folder / CONFIG_FILE)
     stands = standing(folder, config)
-    runs, records = stands.runs, stands.records
+    runs, records = stands.wanted.runs, stands.records
     missing = [_title(run) for run in stands.missing]
     seconds = _seconds(list(records.values()))
     lacks = _unwritten(folder, SUPER_TICKET, SPEED_FILE, REPORT_FILE)
     trained = sum(record.cost.trained_examples for record in records.values())
     rows = (
         ("what", _describe(config)),
-        ("done", f"{len(records)} of {stands.size} runs: {_progress(runs, records)}"),
-        ("later", _later(stands)),
+        ("done", f"{len(records)} of {stands.wanted.size} runs: {_progress(runs, records)}"),
+        ("later", f"at most {stands.further} runs more, as the race decides" if stands.further else ""),
         ("stopped", "; ".join(f"level {stop.sparsity:g}: {reason(stop)}" for stop in stands.wanted.stops)),
         ("damaged", "; ".join(stands.damaged.values())),
         ("failed", "; ".join(f"{name}: {one.error}" for name, one in stands.failed.items())),
@@ -223,12 +223,6 @@ def _result(folder: Path, missing: int) -> tuple[str, str]:
     sentence, then = str(outcome.get("sentence", "")), outcome.get("missing")
     older = isinstance(then, list) and len(then) != missing
     return ("so far" if missing else "result", f"{sentence} (`report` writes it anew)" if older else sentence)
-
-
-def _later(stands: Standing) -> str:
-    """A race wants runs batch by batch: what may come after those that it wants now."""
-    more = stands.wanted.in_all - len(stands.wanted.runs)
-    return f"at most {more} runs more, as the race decides" if more else ""
 
 
 def _unwritten(folder: Path, *names: str) -> str:

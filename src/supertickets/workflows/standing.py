@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from supertickets.config import Config
@@ -21,13 +21,12 @@ from supertickets.experiments.runs import Run
 
 @dataclass(frozen=True)
 class Standing:
-    """The runs that a sweep wants, and by their names its records, what is wrong with damaged ones, and failures.
+    """What a sweep wants, and by their names its records, what is wrong with damaged ones, and failures.
 
-    Baselines are among the runs as soon as the level that they stand beside is chosen.
+    Baselines are wanted, too, as soon as the level that they stand beside is chosen.
     """
 
     wanted: Schedule
-    runs: tuple[Run, ...]
     records: Mapping[str, Record]
     damaged: Mapping[str, str]
     failed: Mapping[str, Failure]
@@ -35,25 +34,24 @@ class Standing:
     @property
     def missing(self) -> list[Run]:
         """The runs without a record."""
-        return [run for run in self.runs if run.name not in self.records and run.name not in self.damaged]
+        return [run for run in self.wanted.runs if run.name not in self.records and run.name not in self.damaged]
 
     @property
-    def size(self) -> str:
-        """How many runs there are, as far as that is known: `42`, `at most 32`."""
-        most = self.wanted.in_all + len(self.runs) - len(self.wanted.runs)
-        return f"{'' if self.wanted.in_all == len(self.wanted.runs) else 'at most '}{most}"
+    def further(self) -> int:
+        """How many runs, at most, a race may want beyond those that it wants now."""
+        return self.wanted.in_all - len(self.wanted.runs)
 
     def pace(self) -> tuple[float, dict[str, float]]:
         """The seconds that a unit of cost took, and the costs of what is to come.
 
         Runs that may follow cost the mean of those that are wanted.
         """
-        costs = {run.name: cost(run) for run in self.runs}
+        costs = {run.name: cost(run) for run in self.wanted.runs}
         finished = [record for name, record in self.records.items() if name in costs]  # a race may want one no longer
         done = sum(costs[record.name] for record in finished)
         seconds = sum(sum(record.cost.seconds.values()) for record in finished)
         left = {name: costs[name] for name in costs if name not in self.records and name not in self.failed}
-        further = (self.wanted.in_all - len(self.wanted.runs)) * sum(costs.values()) / len(costs)
+        further = self.further * sum(costs.values()) / len(costs)
         return (seconds / done if done else 0.0), left | {"": further}
 
 
@@ -75,7 +73,8 @@ def standing(folder: Path, config: Config) -> Standing:
     rivals = [run for run in _baselines(config, wanted, records, failed) if run.name not in records]
     records |= {run.name: record for run in rivals if (record := find(run)) is not None}
     runs = tuple({run.name: run for run in [*wanted.runs, *rivals]}.values())
-    return Standing(wanted, runs, records, damaged, {run.name: failed[run.name] for run in runs if run.name in failed})
+    wanted = replace(wanted, runs=runs, in_all=wanted.in_all + len(runs) - len(wanted.runs))
+    return Standing(wanted, records, damaged, {run.name: failed[run.name] for run in runs if run.name in failed})
 
 
 def _baselines(config: Config, wanted: Schedule, records: Mapping[str, Record], failed: Collection[str]) -> list[Run]:
