@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ import torch
 
 import supertickets
 from supertickets import find
-from supertickets.experiments import lottery, members, soups
+from supertickets.experiments import delivery, lottery, members, soups
 from supertickets.experiments.delivery import delivered_run
 from supertickets.experiments.executors import InProcess
+from supertickets.experiments.interrupts import Patience, patient
 from supertickets.experiments.progress import Silent
 from supertickets.experiments.records import Record, load_all
 from supertickets.experiments.runs import Run, SoupRun, TicketRun, TuneRun
@@ -162,6 +165,38 @@ def test_a_damaged_soup_is_made_again(found: Found, sweep: Workspace, tmp_path: 
     again = find(config=folder / "config.yaml", out=folder, workers=1)
     assert again.outcome.soup == found.outcome.soup
     assert Record.load(record.parent).report == Record.load(sweep.run_folder(soup_runs(sweep, 0.5)[0])).report
+
+
+def test_a_ctrl_c_waits_for_what_is_averaged_and_delivered(
+    sweep: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both soups and the delivered one are made while the handler of Ctrl-C is patient."""
+    folder = Path(shutil.copytree(sweep.folder, tmp_path / "copy"))
+    for run in soup_runs(sweep, 0.5):
+        shutil.rmtree(folder / "runs" / run.name)
+    shutil.rmtree(folder / "super_ticket")
+    in_flight: list[tuple[str, bool]] = []
+
+    def noted(module: ModuleType, name: str) -> None:
+        original = getattr(module, name)
+
+        def call(*arguments: object) -> object:
+            handler = signal.getsignal(signal.SIGINT)
+            assert isinstance(handler, Patience)
+            in_flight.append((name, handler.in_flight))
+            return original(*arguments)
+
+        monkeypatch.setattr(module, name, call)
+
+    noted(soups, "soup")
+    noted(delivery, "deliver")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with patient(lambda line: pytest.fail(line)):
+            find(config=folder / "config.yaml", out=folder, workers=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert in_flight == [("soup", True), ("soup", True), ("deliver", True)]
 
 
 def test_no_soup_without_a_member(found: Found, sweep: Workspace, records: dict[tuple[str, int], Record]) -> None:

@@ -80,6 +80,21 @@ def test_check_of_a_race_says_at_most(config: Path) -> None:
     assert check(config).config.strategy == "race"
 
 
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        ("[0.5]", "losing at the chosen level"),
+        ("[0.25, 0.5]", "losing at the chosen level and one of 0.25, 0.5"),
+        ("[0.1, 0.25, 0.5]", "losing at the chosen level and two of 0.1, 0.25, 0.5"),
+    ],
+)
+def test_check_of_a_race_says_where_controls_are(config: Path, levels: str, words: str) -> None:
+    """With the chosen level no more than the control levels are, and no more than three."""
+    checked = check(config, ["strategy=race", "tickets.levels=[0.1, 0.25, 0.5]", f"tickets.control_levels={levels}"])
+    (line,) = [line for line in str(checked).splitlines() if "winning at" in line]
+    assert line.endswith(words)
+
+
 def test_check_counts_what_is_used(config: Path) -> None:
     """Limits on the examples count, and --set changes what is checked."""
     checked = check(config, ["data.train_examples=20", "data.report_examples=4", "seeds=[5]"])

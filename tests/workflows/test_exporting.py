@@ -140,8 +140,8 @@ def test_a_changed_folder_is_refused(name: str, tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             call()
         assert str(caught.value) == (
-            f"{out}: {name} is not the file that was exported: its checksum differs; export again, or delete "
-            "checksums.json if the change was meant"
+            f"{out}: {name} is not the file that was exported: its checksum differs; make the folder again "
+            "(`export`, of a super ticket `find`), or delete checksums.json if it was meant"
         )
     assert not (tmp_path / "again").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -171,7 +172,19 @@ def test_a_ticket_of_a_sweep(sweep: Path) -> None:
     ticket(folder)
     assert show(folder).seconds == 70
     (folder / "model.safetensors").touch()
-    assert show(folder / "ticket.json").missing == ()
+    whole = show(folder / "ticket.json")
+    assert whole.missing == () and dict(whole.rows)["damaged"] == ""
+
+
+def test_a_delivered_model_that_was_changed(sweep: Path) -> None:
+    """Its weights are there, so nothing is missing, but they are not what was delivered."""
+    folder = sweep / "super_ticket"
+    ticket(folder)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    storage.write_json(folder / "checksums.json", {"model.safetensors": hashlib.sha256(b"weights").hexdigest()})
+    assert dict(show(folder).rows)["damaged"] == ""
+    (folder / "model.safetensors").write_bytes(b"Weights")
+    assert "model.safetensors is not the file that was exported" in dict(show(folder).rows)["damaged"]
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,11 @@ class Checked:
         config, tickets = self.config, self.config.tickets
         controls = [kind for kind in tickets.kinds if kind != "winning"]
         drawn = f"winning at {listed(tickets.levels)}"
-        where = f"the chosen level and two of {listed(tickets.control_levels)}"
-        where = where if config.strategy == "race" else listed(tickets.control_levels)
+        where = listed(tickets.control_levels)
+        if config.strategy == "race":
+            count = len(tickets.control_levels)
+            others = f"two of {where}" if count > 2 else "" if count < 2 else f"one of {where}"
+            where = f"the chosen level and {others}" if others else "the chosen level"
         drawn += f"; {' and '.join(controls)} at {where}" if controls else ""
         drawn += f", for {tickets.target}" if tickets.target is not None else ""
         rows = [

@@ -14,6 +14,7 @@ from jaxtyping import Bool
 
 from supertickets import settings, storage
 from supertickets.config import Config
+from supertickets.encoders.checkpoints import check_whole
 from supertickets.errors import UserError
 from supertickets.experiments.layout import (
     CONFIG_FILE,
@@ -94,6 +95,7 @@ def show_ticket(folder: Path) -> Shown:
         *layers,
         ("scored", "importance is kept with it" if ticket.importance else ""),
         ("model", "its trained weights lie beside it" if model else ""),
+        ("damaged", _damage(folder) if model else ""),
         ("made", _origin(ticket.provenance)),
         ("cost", _cost(seconds)),
     )
@@ -209,6 +211,15 @@ _WHOLE = {
     "full-soup": "soup of full models",
 }
 _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_sweep}
+
+
+def _damage(folder: Path) -> str:
+    """What is wrong with the files of a delivered model; empty where they have their checksums."""
+    try:
+        check_whole(folder)
+    except UserError as fault:
+        return str(fault)
+    return ""
 
 
 def _result(folder: Path, missing: int) -> tuple[str, str]:
