@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes, checksums, and one lock per sweep folder.
+"""Files that are either whole or absent: atomic writes and checksums.
 
 Every write goes to a hidden `.<name>.<token>.partial` beside its target, is flushed to the disk and
 then renamed, so a reader sees the old file, the new file, or none. All faults are UserErrors.
@@ -13,15 +13,12 @@ import os
 import re
 import secrets
 import shutil
-import socket
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
@@ -29,8 +26,6 @@ from safetensors.numpy import save as save_safetensors
 from supertickets.errors import UserError
 
 PARTIAL = ".partial"
-LOCK_FILE = ".lock"
-HOLDER_FILE = ".lock.json"
 SEAL = "seal"
 MOST_JSON = 64 * 2**20  # bytes; no file of ours comes near
 
@@ -136,7 +131,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a stream whose file takes the place of `path` when the block ends well, and vanishes otherwise."""
     partial = _partial(path)
     try:
-        with _writing(path):
+        with writing(path):
             with partial.open("xb") as stream:
                 yield stream
                 stream.flush()
@@ -161,7 +156,7 @@ def atomic_folder(final: Path, *, if_exists: Literal["refuse", "keep", "replace"
         raise UserError("already exists", str(final), "choose another folder or remove this one")
     partial = _partial(final)
     try:
-        with _writing(final):
+        with writing(final):
             partial.mkdir(parents=True)
             yield partial
             _sync_tree(partial)
@@ -170,43 +165,11 @@ def atomic_folder(final: Path, *, if_exists: Literal["refuse", "keep", "replace"
         shutil.rmtree(partial, ignore_errors=True)
 
 
-@contextmanager
-def sweep_lock(folder: Path) -> Iterator[None]:
-    """Hold a sweep folder (made if absent) for this process.
-
-    Raises UserError naming the holder when another has it, and for a link below it.
-    """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
-        raise UserError(
-            "this looks like an address, and files are kept in folders only",
-            str(folder),
-            "mount it, and name the folder",
-        )
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        check_no_links(folder)
-        lock = FileLock(folder / LOCK_FILE, timeout=0.5)  # whoever asks whether it is held holds it for a moment
-        try:
-            lock.acquire()
-        except Timeout as fault:
-            raise UserError(
-                f"in use by {_holder(folder)}", str(folder), "wait for it to end, or choose another folder"
-            ) from fault
-    try:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(folder / HOLDER_FILE, {"pid": os.getpid(), "host": socket.gethostname(), "since": now})
-        yield
-    finally:
-        (folder / HOLDER_FILE).unlink(missing_ok=True)
-        lock.release()
-
-
-def _holder(folder: Path) -> str:
-    try:
-        holder = read_json(folder / HOLDER_FILE)
-        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (UserError, KeyError):  # it holds the lock but has not yet written its name
-        return "another process"
+def check_no_address(path: Path) -> None:
+    """Raise UserError for what looks like an address (`s3://bucket`): it would become a folder of that name."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        what = "this looks like an address, and files are kept in folders only"
+        raise UserError(what, str(path), "mount it, and name the folder")
 
 
 def check_no_links(folder: Path) -> None:
@@ -233,7 +196,7 @@ def _partial(target: Path) -> Path:
 
 
 def _write_bytes(path: Path, body: bytes) -> None:
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as stream:
         stream.write(body)
@@ -288,8 +251,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn a full disk, or a place that cannot be written, into a UserError; any other fault is left as it is."""
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk, or a place that cannot be written, into a UserError; any other fault is left as it is.
+
+    Raises it for an address, too.
+    """
+    check_no_address(path)
     try:
         yield
     except Exception as fault:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from small_models import build
-from supertickets import RewindPoint, Ticket, UserError, gate, prune, storage
+from supertickets import RewindPoint, Ticket, UserError, gate, locking, prune
 from supertickets.cli.app import main
 from supertickets.encoders.families import structures_of
 from supertickets.experiments.records import load_all
@@ -26,7 +26,7 @@ Refused = Callable[..., str]
 HOLD = """
 import sys
 from pathlib import Path
-from supertickets.storage import sweep_lock
+from supertickets.locking import sweep_lock
 
 with sweep_lock(Path(sys.argv[1])):
     print("held", flush=True)
@@ -300,7 +300,7 @@ def swept(films: Path, tiny_bert_folder: Path) -> Path:
 
 def kept(folder: Path) -> dict[str, tuple[int, str]]:
     """The files of a folder but for its lock."""
-    return {name: file for name, file in snapshot(folder).items() if name != storage.LOCK_FILE}
+    return {name: file for name, file in snapshot(folder).items() if name != locking.LOCK_FILE}
 
 
 def test_the_folder_of_another_config(refused: Refused, swept: Path, films: Path, tiny_bert_folder: Path) -> None:

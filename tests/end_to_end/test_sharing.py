@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from small_models import build
-from supertickets import settings, storage
+from supertickets import locking, settings
 from supertickets.cli.app import main
 from supertickets.experiments import shares
 from supertickets.experiments.executors import InProcess
@@ -30,7 +30,7 @@ ARMS = "arms=[multitask, sharing]"
 HOLD = """
 import sys
 from pathlib import Path
-from supertickets.storage import sweep_lock
+from supertickets.locking import sweep_lock
 
 with sweep_lock(Path(sys.argv[1])):
     print("held", flush=True)
@@ -337,7 +337,7 @@ def test_a_second_process_is_refused(case: Case) -> None:
         assert "wait for it to end, or choose another folder" in sentence
         assert snapshot(case.out) == before
         holder.communicate()
-    with storage.sweep_lock(case.out / "tasks" / "b"):  # a task's own sweep, run by somebody else
+    with locking.sweep_lock(case.out / "tasks" / "b"):  # a task's own sweep, run by somebody else
         assert main(case.command()) == 2
 
 
@@ -362,13 +362,13 @@ def test_another_config_on_the_folder(case: Case, found: dict[str, str]) -> None
     """What differs is listed, before anything is swept or trained; no record changes."""
     case.write(tasks=found)
     assert main(case.command()) == 0
-    before = {path: file for path, file in snapshot(case.out).items() if path != storage.LOCK_FILE}
+    before = {path: file for path, file in snapshot(case.out).items() if path != locking.LOCK_FILE}
     case._capsys.readouterr()
     sentence = case.refused("--set", "sampling.mixture=uniform", "--set", "training.epochs=2")
     assert "belongs to another config (" in sentence
     assert "sampling.mixture is proportional there, uniform here" in sentence
     assert "a.training.epochs is" in sentence
-    assert {path: file for path, file in snapshot(case.out).items() if path != storage.LOCK_FILE} == before
+    assert {path: file for path, file in snapshot(case.out).items() if path != locking.LOCK_FILE} == before
     body = json.loads((case.out / "model" / "shared.json").read_text(encoding="utf-8"))
     assert list(body["tasks"]) == ["a", "b"]
     assert settings.load_shared(case.out / "config.yaml").arms == ("multitask", "sharing")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from supertickets import storage
+from supertickets import locking, storage
 from supertickets.experiments.interrupts import STOPPING, in_flight, patient
 from supertickets.experiments.under_way import Marks, is_worked_on, runs_in_flight
 
@@ -27,7 +27,7 @@ def interruptible() -> Iterator[None]:
 
 def test_marks_are_runs_in_flight(tmp_path: Path) -> None:
     """They count while the folder is held, the longest first, and none is left, whatever ends the work."""
-    with pytest.raises(KeyboardInterrupt), storage.sweep_lock(tmp_path), Marks(tmp_path) as marks:
+    with pytest.raises(KeyboardInterrupt), locking.sweep_lock(tmp_path), Marks(tmp_path) as marks:
         for name in ("full-s0", "winning-0.5-s0", "winning-0.5-s1"):
             marks.begin(name)
         marks.end("winning-0.5-s1")
@@ -35,16 +35,16 @@ def test_marks_are_runs_in_flight(tmp_path: Path) -> None:
         found = runs_in_flight(tmp_path)
         assert list(found) == ["winning-0.5-s0", "full-s0"] and found["winning-0.5-s0"] > 1e6 and found["full-s0"] < 60
         raise KeyboardInterrupt
-    assert [path.name for path in tmp_path.iterdir()] == [storage.LOCK_FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [locking.LOCK_FILE]
 
 
 def test_a_number_that_another_process_has_by_now(tmp_path: Path) -> None:
     """A killed sweep's number may be anybody's: who holds the lock counts, not who lives."""
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": "2026-01-01"}
-    storage.write_json(tmp_path / storage.HOLDER_FILE, holder)
-    (tmp_path / storage.LOCK_FILE).touch()
+    storage.write_json(tmp_path / locking.HOLDER_FILE, holder)
+    (tmp_path / locking.LOCK_FILE).touch()
     assert not is_worked_on(tmp_path)
-    with storage.sweep_lock(tmp_path):
+    with locking.sweep_lock(tmp_path):
         assert is_worked_on(tmp_path)
 
 
@@ -53,10 +53,10 @@ def test_a_killed_process_works_on_nothing(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
     holder = {"pid": gone.pid, "host": socket.gethostname(), "since": "2026-01-01"}
-    storage.write_json(tmp_path / storage.HOLDER_FILE, holder)
+    storage.write_json(tmp_path / locking.HOLDER_FILE, holder)
     (tmp_path / ".full-s0.running.partial").touch()
     assert not is_worked_on(tmp_path) and runs_in_flight(tmp_path) == {}
-    storage.write_json(tmp_path / storage.HOLDER_FILE, holder | {"host": "elsewhere"})
+    storage.write_json(tmp_path / locking.HOLDER_FILE, holder | {"host": "elsewhere"})
     assert is_worked_on(tmp_path) and list(runs_in_flight(tmp_path)) == ["full-s0"]
     storage.remove_leftovers(tmp_path)
     assert runs_in_flight(tmp_path) == {}

@@ -244,7 +244,8 @@ def test_tickets_and_models(place: Path, folders: dict[str, Path], data: st.Data
 
 # ---- command lines
 
-VERBS = ("find", "sweep", "share", "predict", "report", "show", "check", "init", "export", "", "--version", "--help")
+VERBS = ("find", "sweep", "share", "transfer", "predict", "report", "show", "check", "init", "export", "", "--version")
+VERBS += ("--help",)
 FLAGS = (
     "--data",
     "--train",
@@ -258,6 +259,7 @@ FLAGS = (
     "--budget",
 )
 FLAGS += ("--workers", "--config", "--set", "--task", "--format", "--backend", "--batch-size", "--to", "--help", "-x")
+FLAGS += ("--ray-address", "--recipe", "--watch")
 # No NUL and no lone surrogates but those of undecodable bytes: a system's command line has none.
 PLAIN = (*(word for word in WORDS if "\x00" not in word and "\ud800" not in word), "\udcff", "rte", "train.csv")
 PLAIN += (
@@ -270,6 +272,7 @@ PLAIN += (
     "data.text=review",
 )
 PLAIN += ("tickets.target=flops=0.5", "units.ffn=neuron", "minilm", "sweep", "shared", "out", "onnx", "glue", "1", "-5")
+PLAIN += ("best", "ray", "auto", "ray://127.0.0.1:9", "127.0.0.1:9", "s3://bucket/out")
 # What is written to is what was asked for, so only places inside the folder are asked for.
 VALUES = st.sampled_from([word for word in PLAIN if ".." not in word and not word.startswith("/")])
 

@@ -7,6 +7,7 @@ import json
 import os
 import traceback
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import supertickets
 from supertickets import storage
+from supertickets.experiments.failures import Failure
 from tiny_sweeps import TWO_SEEDS, write_films
 from watching import survives
 
@@ -25,6 +27,7 @@ KINDS = {
     "grid": ("tickets.kinds=[winning, random]", "tickets.target=params=0.9"),
     "race": ("strategy=race", "tickets.levels=[0.25, 0.5]", "tickets.control_levels=[0.25, 0.5]"),
     "soup": ("delivery.soup=uniform", "baselines.arms=[rewound_ticket, truncated]"),
+    "failed": ("tickets.kinds=[winning, random]",),
 }
 
 
@@ -38,6 +41,10 @@ def stranger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         train=f"{films}/train.csv", test=f"{films}/test.csv", text="review", label="stars",
         encoder=str(tiny_bert_folder), out=root / "sweep", workers=1, set=[*settings, *KINDS[request.param]],
     )  # fmt: skip
+    if request.param == "failed":
+        lost = next((root / "sweep" / "runs").glob("random-*"))
+        (lost / "record.json").unlink()
+        storage.write_json(lost / "failed.json", asdict(Failure.of(lost.name, ValueError("no memory"), 3)))
     return root / "sweep"
 
 

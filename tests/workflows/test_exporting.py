@@ -141,7 +141,7 @@ def test_a_changed_folder_is_refused(name: str, tmp_path: Path) -> None:
             call()
         assert str(caught.value) == (
             f"{out}: {name} is not the file that was exported: its checksum differs; make the folder again "
-            "(`export`, of a super ticket `find`), or delete checksums.json if it was meant"
+            "(`export`, or `find`), or delete checksums.json if it was meant"
         )
     assert not (tmp_path / "again").exists()
 

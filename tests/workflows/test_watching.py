@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from supertickets import settings, storage
+from supertickets import locking, settings, storage
 from supertickets.cli.app import main
 from supertickets.experiments.plans import plan
 from supertickets.experiments.records import Cost, Record, Size
@@ -46,7 +46,7 @@ def finish(folder: Path, name: str) -> None:
 def test_the_runs_in_flight_and_the_time_left(sweep: Path) -> None:
     """Eight tickets cost 0.84 twice and 0.6 six times the full model's 100 seconds; one of two has run for 10."""
     assert dict(show(sweep).rows)["now"] == "nobody works on it"
-    with storage.sweep_lock(sweep), Marks(sweep) as marks:
+    with locking.sweep_lock(sweep), Marks(sweep) as marks:
         assert dict(show(sweep).rows)["now"] == "no run is in flight: it prepares, delivers or reports"
         for run in PLANNED[2:4]:
             marks.begin(run.name)
@@ -60,7 +60,7 @@ def test_the_runs_in_flight_and_the_time_left(sweep: Path) -> None:
 
 def test_a_run_longer_than_expected_leaves_the_others_time(tmp_path: Path) -> None:
     """It counts as almost done, and never takes time off the rest; before any has finished nothing is known."""
-    with storage.sweep_lock(tmp_path), Marks(tmp_path) as marks:
+    with locking.sweep_lock(tmp_path), Marks(tmp_path) as marks:
         marks.begin("a")
         os.utime(tmp_path / ".a.running.partial", (1, 1))
         rows = dict(now_and_left(tmp_path, {}, 10.0, {"a": 1.0, "b": 3.0}))
@@ -70,7 +70,7 @@ def test_a_run_longer_than_expected_leaves_the_others_time(tmp_path: Path) -> No
 
 def test_watching_ends_with_the_work(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every state is told while a process holds the folder; what is returned is the last, of after it has let go."""
-    lock = storage.sweep_lock(sweep)
+    lock = locking.sweep_lock(sweep)
     lock.__enter__()
     names = [run.name for run in PLANNED[2:4]]
 
@@ -101,7 +101,7 @@ def test_ctrl_c_ends_the_watching_only(
             event()
 
     monkeypatch.setattr(watching.time, "sleep", later)
-    with storage.sweep_lock(sweep), Marks(sweep) as marks:
+    with locking.sweep_lock(sweep), Marks(sweep) as marks:
         marks.begin(PLANNED[3].name)
         assert main(["show", str(sweep), "--watch"]) == 0
     out, err = capsys.readouterr()

@@ -269,7 +269,7 @@ def check_unchanged(folder: Path) -> None:
         if (folder / name).is_file() and _sha256(folder / name) != sha256:
             raise ChangedFileError(
                 f"{folder}: {name} is not the file that was exported: its checksum differs; "
-                f"make the folder again (`export`, of a super ticket `find`), or delete {CHECKSUMS_FILE} if it was meant"
+                f"make the folder again (`export`, or `find`), or delete {CHECKSUMS_FILE} if it was meant"
             )
 
 

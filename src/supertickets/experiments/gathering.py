@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from supertickets import seeding, settings, storage
+from supertickets import locking, seeding, settings, storage
 from supertickets.config import Arm, ShareConfig
 from supertickets.conflicts import task_config
 from supertickets.data.tasks import KNOWN, normalised
@@ -198,7 +198,7 @@ def _check_units(sweep: Workspace, config: ShareConfig, where: str) -> None:
 def check_owner(folder: Path, config: ShareConfig) -> None:
     """Raise UserError for a folder of another config, of a sweep, or with files that no experiment made."""
     if not (folder / CONFIG_FILE).exists():
-        own = {TASKS, storage.LOCK_FILE, storage.HOLDER_FILE}
+        own = {TASKS, locking.LOCK_FILE, locking.HOLDER_FILE}
         others = sorted(path.name for path in folder.glob("*") if path.name not in own)
         others = [name for name in others if not name.endswith(storage.PARTIAL)]
         if others or (folder.exists() and not folder.is_dir()):

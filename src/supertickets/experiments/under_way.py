@@ -7,7 +7,7 @@ import socket
 import time
 from pathlib import Path
 
-from supertickets import storage
+from supertickets import locking, storage
 from supertickets.errors import UserError
 
 MARK = f".running{storage.PARTIAL}"  # what a killed process leaves of it goes with its other leftovers
@@ -40,7 +40,7 @@ class Marks:
 def is_worked_on(folder: Path) -> bool:
     """Whether a process holds the folder; of one on another machine, whether it has not let go of it."""
     try:
-        holder = storage.read_json(folder / storage.HOLDER_FILE)
+        holder = storage.read_json(folder / locking.HOLDER_FILE)
         return holder["host"] != socket.gethostname() or _is_locked(folder)
     except (UserError, KeyError):
         return False  # no such file, or a damaged one
@@ -49,7 +49,7 @@ def is_worked_on(folder: Path) -> bool:
 def _is_locked(folder: Path) -> bool:
     """Whether a process of this machine holds the folder's lock; the number of a process may be another's by now."""
     try:
-        with (folder / storage.LOCK_FILE).open("rb") as stream:
+        with (folder / locking.LOCK_FILE).open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

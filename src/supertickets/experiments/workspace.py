@@ -13,7 +13,7 @@ import numpy as np
 from datasets import Dataset, load_from_disk
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from supertickets import provenance, settings, storage
+from supertickets import locking, provenance, settings, storage
 from supertickets.config import Config, TrainingConfig
 from supertickets.data import files, splits
 from supertickets.data.batching import KEY_FILE, tokenise, tokenizer_sha256
@@ -216,7 +216,7 @@ def check_not_a_strangers(folder: Path) -> None:
     """Raise UserError for a folder with files that no sweep made; a preparation that failed leaves cache and lock."""
     if (folder / CONFIG_FILE).exists():
         return
-    own = {DATA_FILE, TARGET_FILE, storage.LOCK_FILE, storage.HOLDER_FILE}
+    own = {DATA_FILE, TARGET_FILE, locking.LOCK_FILE, locking.HOLDER_FILE}
     own |= {CACHE} if all((path / KEY_FILE).is_file() for path in (folder / CACHE).glob("[!.]*")) else set()
     found = [path for path in folder.glob("*") if not path.name.endswith(storage.PARTIAL)]
     others = sorted(path.name for path in found if path.name not in own)

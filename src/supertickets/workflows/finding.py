@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from supertickets import settings, storage
+from supertickets import locking, settings, storage
 from supertickets.config import Budget, Config, RecipeName
 from supertickets.experiments.layout import CONFIG_FILE, SPEED_FILE, SUPER_TICKET
 from supertickets.experiments.outcome import Outcome
@@ -161,6 +161,7 @@ def sweep_task(
     from supertickets.experiments.together import together
     from supertickets.learning.processes import check_launch
 
+    storage.check_no_address(folder)
     check_launch(config.training.batch_size, workers, ray_address)
     return together(lambda: _sweep_task(config, folder, workers, progress, ray_address))
 
@@ -186,7 +187,7 @@ def _sweep_task(
     inputs = Inputs.read(config)  # before the lock, which makes the folder: bad input leaves none behind
     target = _target(inputs, folder, staff, progress)
     inputs = inputs if target is None else aimed(inputs, target)
-    with storage.sweep_lock(folder):
+    with locking.sweep_lock(folder):
         if target is not None and not (folder / CONFIG_FILE).exists():
             target.save(folder)
         prepared = inputs.put(folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from supertickets import settings, storage
+from supertickets import locking, settings, storage
 from supertickets.config import ShareConfig
 from supertickets.conflicts import task_config
 from supertickets.experiments.layout import CONFIG_FILE, MODEL
@@ -50,11 +50,12 @@ def share(
     check_alone("share")
     config = settings.load_shared(Path(file), set)
     folder, progress = Path(out or Path("runs") / Path(file).stem), progress or Silent()
+    storage.check_no_address(folder)
     staff = chosen(workers, ray_address)
     progress.say("checking the tasks")
     check_owner(folder, config)
     _check_tasks(folder, config)  # before the lock, which makes the folder: bad input leaves none behind
-    with storage.sweep_lock(folder):
+    with locking.sweep_lock(folder):
         for task in config.tasks:
             if config.tasks[task].ticket is None:
                 progress.say(f"task {task}: its own sweep, for its tickets")

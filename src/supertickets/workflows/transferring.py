@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from supertickets import settings, storage
+from supertickets import locking, settings, storage
 from supertickets.config import TransferConfig
 from supertickets.errors import UserError
 from supertickets.experiments.progress import Progress, Silent
@@ -73,8 +73,9 @@ def transfer(
             "no new task is named", "transfer", "name one, such as snli with --data, or give --train, --test"
         )
     home = Path(out or Path("runs") / f"{Path(folder).resolve().name}-{chosen.data.task or 'own'}")
+    storage.check_no_address(home)
     inputs, starts = _read(source, chosen, home)  # before the lock, which makes the folder
-    with storage.sweep_lock(home):
+    with locking.sweep_lock(home):
         place = _put(inputs, starts, home, progress)
         with executor(workers) as pool:
             transfer_missing(place, pool, workers, progress)
