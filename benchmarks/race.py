@@ -31,7 +31,7 @@ KINDS = 3  # winning, random, losing
 class Settings:
     """Kept sweeps by name, the race's settings, the most seed orders of one sweep, and resampled replays of each."""
 
-    tasks: tuple[str, ...] = ("sst2", "cola", "movie-reviews", "rte")
+    tasks: tuple[str, ...] = ("sst2", "cola", "movie-reviews", "rte", "mrpc", "sst2-mpnet", "cola-mpnet")
     choices: bool = True
     confidence: float = RaceConfig.confidence
     tolerance: float = RaceConfig.tolerance
