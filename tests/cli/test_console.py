@@ -227,6 +227,14 @@ def test_a_real_terminal(tmp_path: Path) -> None:
     assert "\x1b[" in text and "no such file or folder" in text and "Traceback" not in text
 
 
+def test_watching_a_pipe_shows_what_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    """A stranger's escape sequences are written as escapes, as everywhere."""
+    with console.watching() as draw:
+        draw(Shown("sweep", Path("x"), (("done", "1 of 2 runs"), ("failed", "full-s0: \x1b]0;pwned\x07")), (), None))
+    told = capsys.readouterr().err
+    assert "\x1b" not in told and "\x07" not in told and "1 of 2 runs; failed full-s0: \\x1b]0;pwned\\x07" in told
+
+
 def test_watching_a_terminal_redraws(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal each state takes the place of the last one, and brackets in it are no mark-up."""
     screen = Terminal()

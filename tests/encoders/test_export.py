@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from small_examples import tokenizer
 from small_models import CONFIGS, EAGER_ONLY, batch, build
+from supertickets.encoders import checkpoints, modeling_supertickets
 from supertickets.encoders.export import save_ticket_model
 from supertickets.encoders.families import family_of, structures_of
 from supertickets.encoders.loading import load
@@ -196,7 +197,8 @@ def test_torn_weights(folder: Path, size: int) -> None:
 def test_a_listed_file_that_is_gone(folder: Path) -> None:
     """A file that was exported with the model, such as its tokenizer's settings, is missed by name."""
     (folder / "tokenizer_config.json").unlink()
-    with pytest.raises(UserError, match=r"tokenizer_config\.json was exported with this model and is missing"):
+    assert checkpoints.CHECKSUMS_FILE == modeling_supertickets.CHECKSUMS_FILE
+    with pytest.raises(UserError, match=r"tokenizer_config\.json was written with this model and is missing"):
         load(folder)
 
 

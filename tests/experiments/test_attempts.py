@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -14,7 +17,7 @@ import pytest
 
 from supertickets.errors import UserError
 from supertickets.experiments.attempts import completed, insist, insisting
-from supertickets.experiments.executors import InProcess
+from supertickets.experiments.executors import InProcess, Processes
 from supertickets.experiments.failures import ATTEMPTS, DistantError
 from supertickets.experiments.interrupts import STOPPING, patient
 
@@ -41,6 +44,28 @@ def test_the_last_step_is_tried_again_too() -> None:
         insist(Failing(lost, lost, lost), print)
     with pytest.raises(UserError, match="bad"):
         insist(Failing(UserError("bad"), None), print)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_worker_that_was_killed_while_it_had_nothing_to_do(last: bool, tmp_path: Path) -> None:
+    """Between two batches, or before the last step: one sentence, as for one that was killed at work."""
+    with pytest.raises(UserError, match="a worker process was killed"), Processes(2) as pool:
+        assert list(completed(pool, touch, [tmp_path / "a"], tmp_path, insisting())) == [tmp_path / "a"]
+        (worker, *_) = multiprocessing.active_children()
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.join()
+        while not pool._broken:  # its own thread notices it
+            time.sleep(0.01)
+        if last:
+            insist(pool, touch, tmp_path / "b", tmp_path)
+        else:
+            list(completed(pool, touch, [tmp_path / "b"], tmp_path, insisting()))
+
+
+def touch(path: Path, _: Path) -> None:
+    """Work of a moment."""
+    path.touch()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from supertickets.experiments import curves, sweeps
+from supertickets.experiments import curves, lottery, sweeps
 from supertickets.experiments.executors import InProcess
 from supertickets.experiments.progress import Silent
 from supertickets.experiments.records import Record
@@ -105,8 +105,49 @@ def test_a_hopeless_run_is_ended_told_and_done_again_by_a_grid(
     grid = config_of(films, tiny_bert_folder, *short[2:], "tickets.control_levels=[0.25]")
     said = Heard()
     grown = sweeps.run_missing(Workspace.prepare(folder, grid), InProcess(), 1, said)
-    assert "computing again: winning 0.75, seed 0: another strategy ended its training early" in said.lines
+    assert "computing again: winning 0.75, seed 0: other settings ended its training early" in said.lines
     assert run.name in said.names and all(record.stopped is None for record in grown)
+
+
+@pytest.mark.parametrize("setting", ["race.checkpoints=[0.2]", "race.tolerance=0.9"])
+def test_a_run_stays_ended_only_under_settings_that_end_it(
+    setting: str, tmp_path: Path, films: Path, tiny_bert_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both may change in a folder: then the run is done again; under the same ones it is kept."""
+    # Everything is behind its leader by 10 points, on the way and in the end.
+    monkeypatch.setattr(curves, "is_hopeless", lambda task, rivals, share, ours, tolerance: tolerance < 0.1)
+    short = ("strategy=race", "race.checkpoints=[0.4]", "tickets.levels=[0.25, 0.75]", "tickets.kinds=[winning]")
+    config = config_of(films, tiny_bert_folder, *short, "tickets.control_levels=[0.25]", "seeds=[0]")
+    folder, name = tmp_path / "out", TicketRun(TuneRun(config, 0), "winning", 0.75).name
+    records = sweeps.run_missing(Workspace.prepare(folder, config), InProcess(), 1, Silent())
+    assert [record.name for record in records if record.stopped is not None] == [name]
+    same, other = Heard(), Heard()
+    sweeps.run_missing(Workspace.open(folder), InProcess(), 1, same)
+    assert same.names == []
+    changed = config_of(films, tiny_bert_folder, *short, "tickets.control_levels=[0.25]", "seeds=[0]", setting)
+    sweeps.run_missing(Workspace.prepare(folder, changed), InProcess(), 1, other)
+    assert name in other.names
+    assert any(line.startswith("computing again: winning 0.75, seed 0: other settings ended") for line in other.lines)
+
+
+def test_a_watched_race_goes_on_without_a_rival_that_failed(
+    tmp_path: Path, films: Path, tiny_bert_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first seed's less sparse ticket fails three times: the sparser one has the full model for its rival."""
+    real = lottery.retrain
+
+    def retrain(run: TicketRun, sweep: Workspace) -> Any:
+        if (run.sparsity, run.seed) == (0.25, 0):
+            raise RuntimeError("no memory")
+        return real(run, sweep)
+
+    monkeypatch.setattr(lottery, "retrain", retrain)
+    short = ("strategy=race", "race.checkpoints=[0.4]", "tickets.levels=[0.25, 0.75]", "tickets.kinds=[winning]")
+    config = config_of(films, tiny_bert_folder, *short, "tickets.control_levels=[0.25]")
+    records = sweeps.run_missing(Workspace.prepare(tmp_path / "out", config), InProcess(), 1, Silent())
+    found = [(record.kind, record.sparsity, record.seed) for record in records]
+    assert found[:2] == [("full", 0.0, 0), ("full", 0.0, 1)]
+    assert ("winning", 0.75, 0) in found and ("winning", 0.25, 0) not in found
 
 
 def test_the_order_in_which_workers_finish_decides_nothing(

@@ -164,6 +164,26 @@ def test_a_race_goes_on_without_a_run_that_failed(seed: int, level: float | None
     assert chosen in (race.finalists or ()) and abs(chosen - 0.1) <= 0.1
 
 
+def test_a_watched_race_goes_on_without_a_whole_level_that_failed() -> None:
+    """Of the levels that run first one is lost with every seed: the others are raced."""
+    config, world = config_of("race.checkpoints=[0.5]"), World(falling, world=3, luck=0.01)
+    lost = [TicketRun(TuneRun(config, seed), "winning", 0.1).name for seed in config.seeds]
+    race, found, lacking = follow(config, TASK, without(world, *lost), set(lost))
+    assert {run.name for run in lacking} <= set(lost) and race.confidence is not None
+    assert abs(choose(list(found.values()), race.finalists).sparsity - 0.2) <= 0.1
+
+
+def test_a_race_whose_levels_have_failed_or_were_ended_is_over() -> None:
+    """There is nothing to choose; it says which were ended."""
+    config = config_of("race.checkpoints=[0.5]")
+    tuned = [TuneRun(config, seed) for seed in config.seeds]
+    lost = [TicketRun(tune, "winning", level).name for tune in tuned for level in LEVELS[:4]]
+    late = {TicketRun(tuned[0], "winning", level).name: {"stopped": 0.5} for level in LEVELS[4:]}
+    race, _, lacking = follow(config, TASK, without(World(falling, special=late), *lost), set(lost))
+    assert {run.name for run in lacking} <= set(lost) and race.finalists is None
+    assert [(stop.sparsity, stop.ended) for stop in race.stops] == [(level, 0.5) for level in LEVELS[4:]]
+
+
 def test_a_race_in_which_every_full_model_failed_is_over() -> None:
     """Nothing can be drawn: it wants the full models, and chooses nothing."""
     config = config_of()

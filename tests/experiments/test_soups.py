@@ -27,6 +27,7 @@ from supertickets.experiments.workspace import Workspace
 from supertickets.learning.evaluation import predict
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask
+from supertickets.tickets.ticket import Ticket
 from supertickets.workflows.finding import Found
 from tiny_sweeps import SHORT, snapshot
 
@@ -165,6 +166,19 @@ def test_a_damaged_soup_is_made_again(found: Found, sweep: Workspace, tmp_path: 
     again = find(config=folder / "config.yaml", out=folder, workers=1)
     assert again.outcome.soup == found.outcome.soup
     assert Record.load(record.parent).report == Record.load(sweep.run_folder(soup_runs(sweep, 0.5)[0])).report
+
+
+def test_a_soup_needs_no_ticket_of_its_members(sweep: Workspace, tmp_path: Path) -> None:
+    """Tickets may be deleted: the soup's is drawn again, and the same."""
+    folder = Path(shutil.copytree(sweep.folder, tmp_path / "copy"))
+    before = Ticket.load(folder / "super_ticket")
+    for name in ("tickets", "super_ticket"):
+        shutil.rmtree(folder / name)
+    find(config=folder / "config.yaml", out=folder, workers=1)
+    after = Ticket.load(folder / "super_ticket")
+    assert after.mask == before.mask and after.importance == before.importance
+    assert (after.seed, after.kind, after.rewind_sha256) == (before.seed, before.kind, before.rewind_sha256)
+    assert after.provenance["soup"] == before.provenance["soup"] == {"recipe": "uniform", "seeds": [3, 4]}
 
 
 def test_a_ctrl_c_waits_for_what_is_averaged_and_delivered(

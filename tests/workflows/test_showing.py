@@ -185,6 +185,10 @@ def test_a_delivered_model_that_was_changed(sweep: Path) -> None:
     assert dict(show(folder).rows)["damaged"] == ""
     (folder / "model.safetensors").write_bytes(b"Weights")
     assert "model.safetensors is not the file that was exported" in dict(show(folder).rows)["damaged"]
+    (folder / "model.safetensors").unlink()
+    gone = show(folder)
+    assert "model.safetensors was written with this model and is missing" in dict(gone.rows)["damaged"]
+    assert gone.missing == ()
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,28 @@ def test_a_damaged_record_is_computed_again(place: TransferFolder) -> None:
     assert {name.split("/")[0] for name in after if after[name] != others[name]} == {run.name}
 
 
+@pytest.mark.parametrize("damage", ["bit", "missing", "without checksums"])
+def test_a_damaged_encoder_in_the_cache_is_trained_again(
+    damage: str, place: TransferFolder, source: Path, new: Path, tmp_path: Path
+) -> None:
+    """Nothing starts from it: the runs that are computed again have the numbers that they had."""
+    copy = TransferFolder.open(Path(shutil.copytree(place.folder, tmp_path / "copy")))
+    run = next(run for run in copy.runs() if run.arm == "sharing-full")
+    encoder = copy.encoder_folder(run.start)
+    before, expected = (encoder / "model.safetensors").read_bytes(), Record.load(copy.run_folder(run))
+    if damage == "bit":
+        (encoder / "model.safetensors").write_bytes(before[:-2] + bytes([before[-2] ^ 1]) + before[-1:])
+    else:
+        (encoder / ("tokenizer.json" if damage == "missing" else "checksums.json")).unlink()
+    (copy.run_folder(run) / RECORD_FILE).unlink()
+    heard: list[str] = []
+    listening = type("Listening", (Silent,), {"say": lambda self, line: heard.append(line)})()
+    transfer_missing(copy, InProcess(), 1, listening)
+    assert any(line.startswith(f"training the shared encoder again: {encoder}") for line in heard)
+    assert (encoder / "model.safetensors").read_bytes() == before
+    assert_same([Record.load(copy.run_folder(run))], [expected])
+
+
 def test_report_and_show(place: TransferFolder, moved: Transfer) -> None:
     """Page, figure and outcome are written anew and agree; show counts runs, and names what is missing."""
     (place.folder / "figures" / "transfer.svg").unlink()

@@ -76,7 +76,7 @@ class ChangedLines:
         rows = dict(shown.rows)
         told = "; ".join(f"{name} {rows[name]}" for name in ("done", "now", "failed") if rows.get(name))
         if told != self._told:
-            self._write("; left ".join(filter(None, (told, rows.get("left", "")))))
+            self._write(printable("; left ".join(filter(None, (told, rows.get("left", ""))))))
         self._told = told
 
 

@@ -18,6 +18,7 @@ from supertickets.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+CHECKSUMS_FILE = "checksums.json"  # of modeling_supertickets, which loads torch: a test holds them equal
 WEIGHT_FILES = ("model.safetensors", INDEX_FILE)
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")  # which can run code when they are read
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spm.model", "spiece.model")
@@ -154,10 +155,9 @@ def check_unchanged(source: str) -> None:
 
 def check_whole(folder: Path) -> None:
     """Raise UserError where a file that was exported into the folder is missing, or is not the one that was."""
-    listed = _listed(folder)
-    if missing := sorted(name for name in listed if not (folder / name).is_file()):
-        raise UserError(f"{missing[0]} was exported with this model and is missing", str(folder), "export it again")
-    check_unchanged(str(folder))
+    if (folder / CHECKSUMS_FILE).is_file():
+        _check_all_there(folder)
+        check_unchanged(str(folder))
 
 
 def cache_folder() -> Path:
@@ -201,19 +201,17 @@ def _check_folder(folder: Path) -> None:
         raise UserError(
             "this model folder holds no tokenizer", str(folder), "save it there with tokenizer.save_pretrained"
         )
-    if missing := sorted(name for name in _listed(folder) if not (folder / name).is_file()):
-        raise UserError(f"{missing[0]} was exported with this model and is missing", str(folder), "export it again")
+    if (folder / CHECKSUMS_FILE).is_file():
+        _check_all_there(folder)
 
 
-def _listed(folder: Path) -> dict[str, Any]:
-    """The files of an exported folder, with their checksums; raises UserError for one outside it."""
-    from supertickets.encoders.modeling_supertickets import CHECKSUMS_FILE  # loads torch
-
-    if not (folder / CHECKSUMS_FILE).is_file():
-        return {}
+def _check_all_there(folder: Path) -> None:
+    """Raise UserError where a file that has a checksum is missing, or lies outside the folder."""
     listed = storage.read_json(folder / CHECKSUMS_FILE)
     check_inside(listed, folder / CHECKSUMS_FILE)
-    return listed
+    if missing := sorted(name for name in listed if not (folder / name).is_file()):
+        what, do = f"{missing[0]} was written with this model and is missing", "make the folder again"
+        raise UserError(what, str(folder), f"{do} (`export`, or `find`)")
 
 
 def _minilm() -> Path:

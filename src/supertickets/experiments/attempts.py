@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-from supertickets.experiments.failures import ATTEMPTS, fault_of
+from supertickets.experiments.failures import ATTEMPTS, fault_of, whole_pool
 from supertickets.experiments.interrupts import in_flight
 from supertickets.experiments.under_way import Marks
 
@@ -41,7 +41,8 @@ def completed(
                         break
                     waiting.remove(item)
                     _mark(marks.begin, item)
-                    running[pool.submit(work, item, folder)] = item
+                    with whole_pool():
+                        running[pool.submit(work, item, folder)] = item
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -84,7 +85,9 @@ def insist(pool: Executor, work: Callable[..., None], *arguments: Any) -> None:
     fault: Exception | None = None
     with in_flight() as stopping:
         for _ in range(ATTEMPTS):
-            fault = fault_of(pool.submit(work, *arguments))
+            with whole_pool():
+                future = pool.submit(work, *arguments)
+            fault = fault_of(future)
             if fault is None or stopping():
                 break
     if fault is not None:

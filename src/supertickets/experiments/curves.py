@@ -10,7 +10,7 @@ from datasets import Dataset
 from supertickets.data.tasks import Task
 from supertickets.experiments.odds import EXAMPLE_DRAWS
 from supertickets.experiments.racing import is_watched, rivals
-from supertickets.experiments.records import Record
+from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run
 from supertickets.experiments.statistics import Predicted, on_draws
 from supertickets.experiments.workspace import Workspace
@@ -23,14 +23,41 @@ def watch_of(run: Run, sweep: Workspace, selection: Dataset) -> Watch | None:
     """What watches a run's training; None where no curve is kept. It sees selection examples only."""
     if not is_watched(run):
         return None
-    finished = [Record.load(sweep.run_folder(rival)) for rival in rivals(run)]
-    curves = [record for record in finished if "curve_shares" in record.arrays]  # a grid's records have none
-    labels, tolerance = np.asarray(selection["labels"]), run.config.race.tolerance
+    curves, labels = _curves_of_rivals(run, sweep), np.asarray(selection["labels"])
+    tolerance = run.config.race.tolerance
 
     def hopeless(share: float, predictions: np.ndarray) -> bool:
         return is_hopeless(sweep.task, curves, share, Predicted(predictions, labels), tolerance)
 
     return Watch(selection, run.config.race.checkpoints, hopeless)
+
+
+def is_ended_rightly(run: Run, record: Record, sweep: Workspace) -> bool:
+    """Whether a run's record that was ended early is the one that the sweep's settings give: they may have changed.
+
+    Its curve must be hopeless at the last checkpoint that it came to, and at none before. Raises UserError where a
+    rival's record is damaged.
+    """
+    shares = record.arrays.get("curve_shares", np.zeros(0)).tolist()
+    if not is_watched(run) or record.stopped is None or not shares:
+        return False
+    curves, race = _curves_of_rivals(run, sweep), run.config.race
+    labels, looks = record.arrays["selection_labels"], record.arrays["curve_predictions"]
+    hopeless = [
+        is_hopeless(sweep.task, curves, share, Predicted(look, labels), race.tolerance)
+        for share, look in zip(shares, looks, strict=True)
+    ]
+    # Of several checkpoints within one step, which have the same predictions, the last was looked at.
+    before = [one for one, look in zip(hopeless, looks, strict=True) if not np.array_equal(look, looks[-1])]
+    passed = sorted(share for share in race.checkpoints if share <= record.stopped)
+    return bool(shares == passed and hopeless[-1] and not any(before))
+
+
+def _curves_of_rivals(run: Run, sweep: Workspace) -> list[Record]:
+    """The records that the run is compared with; a rival that failed every time has none, a grid's have no curve."""
+    there = [rival for rival in rivals(run) if (sweep.run_folder(rival) / RECORD_FILE).is_file()]
+    finished = [Record.load(sweep.run_folder(rival), rival.name) for rival in there]
+    return [record for record in finished if "curve_shares" in record.arrays]
 
 
 def is_hopeless(task: Task, rivals: Sequence[Record], share: float, ours: Predicted, tolerance: float) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,16 +56,24 @@ def fault_of(future: Future[None]) -> Exception | None:
 
     Raises what no second try would mend: UserError, and UserError for a process pool that lost a worker.
     """
+    with whole_pool():
+        try:
+            future.result()
+        except (UserError, BrokenExecutor):
+            raise
+        except Exception as fault:
+            return fault
+    return None
+
+
+@contextmanager
+def whole_pool() -> Iterator[None]:
+    """Raise UserError where a process pool has lost a worker, at work or idle: it takes no more work."""
     try:
-        future.result()
-    except UserError:
-        raise
+        yield
     except BrokenExecutor as fault:
         what = "a worker process was killed, most often for lack of memory"
         raise UserError(what, "--workers", "run the same command with fewer; what is finished is kept") from fault
-    except Exception as fault:
-        return fault
-    return None
 
 
 class Setbacks:

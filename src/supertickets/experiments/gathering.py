@@ -27,7 +27,7 @@ from supertickets.experiments.transfer_folder import check_no_transfer
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.masks import Mask
 from supertickets.tickets.structures import Structures
-from supertickets.tickets.ticket import Ticket
+from supertickets.tickets.ticket import TICKET_FILE, Ticket
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,13 @@ class Gathering:
 
     @cached_property
     def structures(self) -> Structures:
-        """The units of the encoder that all tasks share, read off a kept ticket; raises UserError without it."""
+        """The units of the encoder that all tasks share, read off a kept ticket or, where none is, off the encoder."""
         name, sweep = next(iter(self.sweeps.items()))
         run = TicketRun(TuneRun(sweep.config, self.config.seeds[0]), "winning", self.levels[name])
-        return Ticket.load(sweep.ticket_folder(run)).mask.structures
+        place = sweep.ticket_folder(run)
+        if (place / TICKET_FILE).is_file():
+            return Ticket.load(place).mask.structures
+        return sweep.rewind_point(run.seed).structures(sweep.config.units.ffn)
 
     def run_folder(self, run: SharingRun) -> Path:
         """Where a run's records lie, a folder for each task."""

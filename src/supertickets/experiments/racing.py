@@ -152,6 +152,9 @@ class _Race:
             return
         if not self._first_seed():
             return
+        if all(self._ended(level) is not None for level in self.levels):  # what could have won has failed
+            self.racing = []
+            return
         while True:
             self._judge()
             batch = self._next()
@@ -177,7 +180,8 @@ class _Race:
         """Want every level with the first seed (a single level at once with all); whether all of it is there."""
         if len(self.levels) == 1:
             return self._want([*self.every, *self._tickets(self.levels[0])])
-        early = _early(self.config) if self.config.race.checkpoints else self.levels
+        early = [level for level in _early(self.config) if level in self.levels]
+        early = early if self.config.race.checkpoints else self.levels
         late = [level for level in self.levels if level not in early]
         first = [self._tickets(level)[0] for level in early]
         return self._want([*self.every, *first]) and self._want([self._tickets(level)[0] for level in late])

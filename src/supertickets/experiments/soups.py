@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from supertickets.experiments.bench import Bench, Result
 from supertickets.experiments.interrupts import in_flight
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
-from supertickets.experiments.runs import Run, SoupRun
+from supertickets.experiments.runs import Run, SoupRun, TicketRun
 from supertickets.experiments.sweeps import perform
 from supertickets.experiments.workspace import Splits, Workspace
 from supertickets.learning import metrics
@@ -93,7 +94,7 @@ def soup(run: SoupRun, sweep: Workspace) -> Result:
         mixed = recipe(seeds, pot.score)
         pot.pour(mixed)
     more = {"members": np.array(seeds), "mixed": np.array(mixed), "without_predictions": predictions}
-    return bench.result(model, mask, ticket=_ticket(run, sweep, mixed), more=more)
+    return bench.result(model, mask, ticket=_ticket(run, bench, mask, mixed), more=more)
 
 
 def check_as_recorded(result: Result, recorded: Record, where: Path) -> None:
@@ -145,15 +146,15 @@ def _mask(run: SoupRun, sweep: Workspace, bench: Bench) -> Mask:
     return masks.pop()
 
 
-def _ticket(run: SoupRun, sweep: Workspace, mixed: tuple[int, ...]) -> Ticket | None:
-    """The ticket of the soup is that of any member."""
+def _ticket(run: SoupRun, bench: Bench, mask: Mask, mixed: tuple[int, ...]) -> Ticket | None:
+    """The ticket of the soup is that of any member, which need not be there any more."""
     if not run.sparsity:
         return None
-    first = Ticket.load(sweep.ticket_folder(run.members[0]))
-    about = {**first.provenance, "soup": {"recipe": run.recipe, "seeds": list(mixed)}}
-    return Ticket(
-        first.mask, first.kind, first.sparsity, first.seed, first.encoder, first.rewind_sha256, first.importance, about
-    )
+    first = run.members[0]
+    assert isinstance(first, TicketRun)
+    ticket = bench.ticket(first.kind, mask, bench.importance_for(first))
+    about = {**ticket.provenance, "soup": {"recipe": run.recipe, "seeds": list(mixed)}}
+    return replace(ticket, seed=first.seed, provenance=about)
 
 
 def _is_kept(sweep: Workspace, run: Run) -> bool:

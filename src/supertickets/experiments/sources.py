@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from transformers import PreTrainedModel
@@ -9,7 +11,8 @@ from transformers import PreTrainedModel
 from supertickets import storage
 from supertickets.config import Arm, TransferConfig
 from supertickets.data.tasks import KNOWN, normalised
-from supertickets.encoders.loading import quiet
+from supertickets.encoders.checkpoints import CHECKSUMS_FILE, check_whole
+from supertickets.encoders.export import write_checksums, write_model
 from supertickets.errors import UserError
 from supertickets.experiments import lottery
 from supertickets.experiments.gathering import Gathering
@@ -92,9 +95,25 @@ def keep_encoder(start: str, folder: Path) -> None:
             raise UserError(what, old.name, "delete the runs of the sharing experiment and run it anew")
     encoder = next(iter(shared.models_by_task().values())).base_model
     assert isinstance(encoder, PreTrainedModel)
-    with storage.atomic_folder(place.encoder_folder(start), if_exists="keep") as target, quiet():
-        encoder.save_pretrained(target)
-        next(iter(tasks.sweeps.values())).tokenizer.save_pretrained(target)
+    with storage.atomic_folder(place.encoder_folder(start), if_exists="keep") as target:
+        write_model(target, encoder, next(iter(tasks.sweeps.values())).tokenizer)
+        write_checksums(target)
+
+
+def is_kept(start: str, place: TransferFolder, say: Callable[[str], object]) -> bool:
+    """Whether the cache has this run's encoder, undamaged; one that is damaged, or has no checksums, is removed."""
+    folder = place.encoder_folder(start)
+    if not folder.is_dir():
+        return False
+    try:
+        if not (folder / CHECKSUMS_FILE).is_file():
+            raise UserError("it has no checksums", str(folder))
+        check_whole(folder)
+    except UserError as fault:
+        say(f"training the shared encoder again: {fault}")
+        shutil.rmtree(folder)
+        return False
+    return True
 
 
 def _is_finished(tasks: Gathering, run: SharingRun) -> bool:

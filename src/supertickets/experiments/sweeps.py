@@ -12,10 +12,11 @@ from supertickets.errors import UserError
 from supertickets.experiments import lottery, members
 from supertickets.experiments.attempts import completed
 from supertickets.experiments.bench import Result
+from supertickets.experiments.curves import is_ended_rightly
 from supertickets.experiments.failures import Setbacks, forget
 from supertickets.experiments.plans import cost
 from supertickets.experiments.progress import Progress
-from supertickets.experiments.racing import Schedule, follow, reason, rivals
+from supertickets.experiments.racing import Schedule, follow, reason
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
 from supertickets.experiments.workspace import Workspace
@@ -109,7 +110,7 @@ def _perform_and_save(run: Run, folder: Path) -> None:
 
 
 def _sound(sweep: Workspace, run: Run, progress: Progress) -> Record | None:
-    """The run's record; one that is damaged, or was ended early where this strategy would not, is removed."""
+    """The run's record; one that is damaged, or was ended early where these settings would not, is removed."""
     if not _is_done(sweep, run):
         return None
     try:
@@ -119,9 +120,9 @@ def _sound(sweep: Workspace, run: Run, progress: Progress) -> Record | None:
     except UserError as fault:
         progress.say(f"computing again: {fault.where}: {fault.what}")
     else:
-        if record.stopped is None or (rivals(run) and record.stopped >= min(run.config.race.checkpoints)):
+        if record.stopped is None or is_ended_rightly(run, record, sweep):
             return record
-        progress.say(f"computing again: {_title(run)}: another strategy ended its training early")
+        progress.say(f"computing again: {_title(run)}: other settings ended its training early")
     (sweep.run_folder(run) / RECORD_FILE).unlink()
     return None
 

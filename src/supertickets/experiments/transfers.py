@@ -14,7 +14,7 @@ from supertickets.experiments.landing import Landing
 from supertickets.experiments.progress import Progress
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import TransferRun
-from supertickets.experiments.sources import keep_encoder
+from supertickets.experiments.sources import is_kept, keep_encoder
 from supertickets.experiments.transfer_folder import TransferFolder
 
 
@@ -27,7 +27,8 @@ def transfer_missing(place: TransferFolder, pool: Executor, workers: int, progre
     """
     runs = place.runs()
     missing = [run for run in runs if not _is_sound(place, run, progress)]
-    starts = sorted({run.start for run in missing if run.start and not place.encoder_folder(run.start).is_dir()})
+    needed = sorted({run.start for run in missing if run.start})
+    starts = [start for start in needed if not is_kept(start, place, progress.say)]
     progress.plan(float(len(starts) + len(missing)), len(starts) + len(missing), workers)
     if len(missing) < len(runs):
         progress.say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already")

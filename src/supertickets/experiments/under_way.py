@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import socket
 import time
 from pathlib import Path
 
 from supertickets import locking, storage
-from supertickets.errors import UserError
 
 MARK = f".running{storage.PARTIAL}"  # what a killed process leaves of it goes with its other leftovers
 
@@ -38,16 +36,10 @@ class Marks:
 
 
 def is_worked_on(folder: Path) -> bool:
-    """Whether a process holds the folder; of one on another machine, whether it has not let go of it."""
-    try:
-        holder = storage.read_json(folder / locking.HOLDER_FILE)
-        return holder["host"] != socket.gethostname() or _is_locked(folder)
-    except (UserError, KeyError):
-        return False  # no such file, or a damaged one
+    """Whether a process holds the folder's lock, here or on a machine that shares it: a mount must know locks.
 
-
-def _is_locked(folder: Path) -> bool:
-    """Whether a process of this machine holds the folder's lock; the number of a process may be another's by now."""
+    What `.lock.json` says does not count: the number of a process may be another's by now, and so may a host's name.
+    """
     try:
         with (folder / locking.LOCK_FILE).open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)

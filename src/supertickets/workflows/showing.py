@@ -14,7 +14,7 @@ from jaxtyping import Bool
 
 from supertickets import settings, storage
 from supertickets.config import Config
-from supertickets.encoders.checkpoints import check_whole
+from supertickets.encoders.checkpoints import CHECKSUMS_FILE, check_whole
 from supertickets.errors import UserError
 from supertickets.experiments.layout import (
     CONFIG_FILE,
@@ -56,8 +56,8 @@ def show(path: Path | str, *, watch: bool = False, progress: Callable[[Shown], o
     """Say what lies at `path`: the folder of a ticket, run, sweep, experiment or transfer, or its main file.
 
     With `watch` it looks again every few seconds, for as long as a process works on it, hands each state to
-    `progress`, and returns the last; Ctrl-C ends the watching and nothing else. Raises UserError when it is
-    none of these, or damaged.
+    `progress`, and returns the last; Ctrl-C ends the watching and nothing else. Of a ticket's model and a
+    sweep's records it tells what is damaged. Raises UserError when it is none of these, or its main file is damaged.
     """
     look = partial(_look, Path(path))
     return watched(look, Path(path), progress or (lambda shown: None)) if watch else look()
@@ -95,11 +95,12 @@ def show_ticket(folder: Path) -> Shown:
         *layers,
         ("scored", "importance is kept with it" if ticket.importance else ""),
         ("model", "its trained weights lie beside it" if model else ""),
-        ("damaged", _damage(folder) if model else ""),
+        ("damaged", _damage(folder)),
         ("made", _origin(ticket.provenance)),
         ("cost", _cost(seconds)),
     )
-    missing = () if model else ("trained weights (tickets are kept as masks; super_ticket/ holds a model)",)
+    alone = not model and not (folder / CHECKSUMS_FILE).is_file()  # which a delivered model has
+    missing = ("trained weights (tickets are kept as masks; super_ticket/ holds a model)",) if alone else ()
     return Shown("ticket", folder, rows, missing, sum(seconds.values(), 0.0) if seconds else None)
 
 
@@ -214,7 +215,7 @@ _KINDS = {TICKET_FILE: show_ticket, RECORD_FILE: show_run, CONFIG_FILE: show_swe
 
 
 def _damage(folder: Path) -> str:
-    """What is wrong with the files of a delivered model; empty where they have their checksums."""
+    """What is wrong with the files of a delivered model; empty where they have their checksums, or there are none."""
     try:
         check_whole(folder)
     except UserError as fault:
