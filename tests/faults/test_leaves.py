@@ -22,7 +22,7 @@ from watching import survives
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_training"), pytest.mark.timeout(7200)]
 
 ODD = (None, "x", -1, 10**400, float("nan"), [None], {"a": 1})
-EVERY = int(os.environ.get("SUPERTICKETS_LEAVES", "3"))  # of so many changes one is tried; 1: all of them, in minutes
+EVERY = int(os.environ.get("SUPERTICKETS_LEAVES", "8"))  # of so many changes one is tried; 1: all, in half an hour
 KINDS = {
     "grid": ("tickets.kinds=[winning, random]", "tickets.target=params=0.9"),
     "race": ("strategy=race", "tickets.levels=[0.25, 0.5]", "tickets.control_levels=[0.25, 0.5]"),
