@@ -27,7 +27,7 @@ cell() { # encoder, learning rate, task, examples, choice
     local options=() setting
     choice "$5" "$1"
     for setting in "training.learning_rate=$2" "data.train_examples=$4" "training.epochs=${epochs[$4]}" \
-        'seeds=[0, 1, 2]' "tickets.levels=$(listed "${levels[@]:0:2}")" 'tickets.kinds=[winning]' "${settings[@]}"; do
+        'seeds=[0, 1, 2]' "tickets.levels=$(listed "${levels[@]:0:2}")" 'tickets.kinds=[winning]' strategy=grid "${settings[@]}"; do
         options+=(--set "$setting")
     done
     find_ticket "$3" "$out/choices/$3-$4-$1/$5" --encoder "$1" "${options[@]}"
