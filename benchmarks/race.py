@@ -16,9 +16,9 @@ from supertickets.config import Config, RaceConfig
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import choose, full_models, of_kind
 from supertickets.experiments.plans import plan
-from supertickets.experiments.racing import follow
 from supertickets.experiments.records import Record, load_all
 from supertickets.experiments.runs import Run
+from supertickets.experiments.schedules import follow
 from supertickets.experiments.statistics import Interval, mean_interval
 from supertickets.learning.metrics import score
 

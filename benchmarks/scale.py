@@ -164,7 +164,7 @@ def _overhead(runs: int, say: Say) -> dict[str, Figure]:
             return Result(record, None, ticket)  # type: ignore[arg-type]
 
         wanted = [run for run in plan(sweep.config) if run.name in made]
-        few = mock.patch("supertickets.experiments.racing.plan", lambda config: wanted)
+        few = mock.patch("supertickets.experiments.schedules.plan", lambda config: wanted)
         instant = [mock.patch.object(lottery, name, result) for name in ("tune_and_score", "retrain")]
         with few, instant[0], instant[1]:
             taken = seconds(lambda: run_missing(sweep, InProcess(), 1, Silent())) / len(wanted)

@@ -10,9 +10,10 @@ import numpy as np
 from supertickets import seeding, settings
 from supertickets.config import Config
 from supertickets.data.tasks import Task
-from supertickets.experiments.racing import Schedule, follow
+from supertickets.experiments.racing import Schedule
 from supertickets.experiments.records import Cost, Record, Size
 from supertickets.experiments.runs import Run
+from supertickets.experiments.schedules import follow
 from supertickets.learning.metrics import score
 
 TASK = Task("toy", "classification", ("no", "yes"), ("accuracy",))

@@ -25,7 +25,7 @@ def sweep_lock(folder: Path) -> Iterator[None]:
     Raises UserError naming the holder when another has it, and for a link below it.
     """
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         check_no_links(folder)
         lock = FileLock(folder / LOCK_FILE, timeout=0.5)  # whoever asks whether it is held holds it for a moment
         try:
@@ -41,6 +41,15 @@ def sweep_lock(folder: Path) -> Iterator[None]:
     finally:
         (folder / HOLDER_FILE).unlink(missing_ok=True)
         lock.release()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as fault:
+        raise UserError("this is a file, not a folder", str(folder), "choose another --out folder") from fault
+    except FileNotFoundError as fault:  # of a place that makes no folders, or is gone
+        raise UserError("this folder cannot be made", str(folder), "choose another --out folder") from fault
 
 
 def _holder(folder: Path) -> str:

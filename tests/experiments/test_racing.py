@@ -9,9 +9,10 @@ import pytest
 from fake_races import LEVELS, TASK, World, config_of
 from supertickets.experiments.outcome import choose
 from supertickets.experiments.plans import plan
-from supertickets.experiments.racing import Schedule, Stop, follow, is_watched, reason, rivals, schedule
+from supertickets.experiments.racing import Schedule, Stop, is_watched, reason, rivals
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
+from supertickets.experiments.schedules import follow, schedule
 
 
 def falling(sparsity: float) -> float:

@@ -14,8 +14,8 @@ import pytest
 from supertickets.config import Config, DataConfig, EncoderConfig
 from supertickets.data.tasks import Task
 from supertickets.experiments.outcome import DEV_SELECTED, sentence
-from supertickets.experiments.racing import follow
 from supertickets.experiments.records import Record
+from supertickets.experiments.schedules import follow
 from supertickets.reports import rows
 from supertickets.reports.figures import curve
 from supertickets.reports.findings import Findings, gather

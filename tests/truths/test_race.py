@@ -8,7 +8,7 @@ import pytest
 from fake_races import TASK, World, config_of
 from supertickets import seeding
 from supertickets.experiments.outcome import choose
-from supertickets.experiments.racing import follow
+from supertickets.experiments.schedules import follow
 
 
 @pytest.mark.parametrize("best", [0.1, 0.3, 0.5, 0.7])

@@ -14,8 +14,8 @@ from supertickets import settings, storage
 from supertickets.cli.app import main
 from supertickets.errors import UserError
 from supertickets.experiments.plans import plan
-from supertickets.experiments.racing import schedule
 from supertickets.experiments.records import ARRAYS_FILE, Cost, Record, Size
+from supertickets.experiments.schedules import schedule
 from supertickets.learning.metrics import Scores
 from supertickets.tickets.importance import Importance
 from supertickets.tickets.masks import Mask

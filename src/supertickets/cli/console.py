@@ -16,7 +16,7 @@ import typer
 
 from supertickets.cli.pace import Pace, left_in_words
 from supertickets.errors import UserError
-from supertickets.experiments.interrupts import patient
+from supertickets.experiments.interrupts import Terminated, ended_by_sigterm, patient
 from supertickets.experiments.progress import Progress
 from supertickets.workflows.facts import printable
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 _ENVIRONMENT = {
     errno.ENOSPC: "no space left on the disk; make some and run the same command again, it resumes",
@@ -87,12 +88,12 @@ def progress() -> Iterator[Progress]:
     The first Ctrl-C lets the runs in flight finish, the second stops at once.
     """
     if not sys.stderr.isatty():
-        with patient(_tell):
+        with ended_by_sigterm(), patient(_tell):
             yield PlainProgress(_tell)
         return
     from supertickets.cli.bar import bar_progress
 
-    with bar_progress() as bar, patient(bar.say):
+    with ended_by_sigterm(), bar_progress() as bar, patient(bar.say):
         yield bar
 
 
@@ -120,6 +121,8 @@ def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
     except typer.TyperException as fault:  # an unknown verb or option, a missing argument
         text = fault.format_message().replace("Value error, ", "").rstrip(".")
         return _complain(" ".join(text.split()), fault.exit_code)
+    except Terminated:
+        code = TERMINATED
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except OSError as fault:
@@ -127,7 +130,7 @@ def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
             raise
         where = f"{fault.filename}: " if fault.filename else ""
         return _complain(where + _ENVIRONMENT[fault.errno], BAD_INPUT)
-    if code == INTERRUPTED:
+    if code in (INTERRUPTED, TERMINATED):
         _tell("interrupted; run the same command again, it resumes")
     return code if isinstance(code, int) else 0
 

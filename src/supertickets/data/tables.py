@@ -124,7 +124,10 @@ def resolve(source: str, found: Sequence[str], columns: Columns, *, line: int | 
         name = next((option for option in options if option in found), None)
         if name is None:
             wanted = " or ".join(options)
-            raise UserError(f"column {wanted} is missing (the columns are {', '.join(found)})", where, columns.remedy)
+            what, do = f"column {wanted} is missing (the columns are {', '.join(found)})", columns.remedy
+            if len(found) == 1 and (others := [sign for sign in ";|\t" if sign in found[0]]):
+                do = f"separate the columns by commas, not by {others[0]!r}, or name a file with tabs .tsv"
+            raise UserError(what, where, do)
         if found.count(name) > 1:
             raise UserError(f"column {name} appears {found.count(name)} times", where, "give each column its own name")
         names[role] = name

@@ -7,6 +7,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +82,10 @@ def config_of(source: str) -> Any:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StrictDataclassError) as fault:
         reason = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
-        raise UserError(
-            f"no encoder could be loaded ({reason})",
-            source,
-            f"give a model folder, a hub id or an alias ({_aliases()})",
-        ) from fault
+        near = get_close_matches(source.lower(), ALIASES, n=1)
+        meant = f"did you mean {near[0]}? Otherwise " if near else ""
+        do = f"{meant}give a model folder, a hub id or an alias ({_aliases()})"
+        raise UserError(f"no encoder could be loaded ({reason})", source, do) from fault
     row_of(config, source)
     check_encoder(config, source)
     check_config(config, source)

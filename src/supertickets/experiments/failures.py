@@ -132,12 +132,13 @@ def check_enough(folder: Path, failed: Mapping[str, Failure], enough: bool) -> N
         raise UserError(what, str(folder / RUNS), do)
 
 
-def missing_words(missing: Sequence[str], failed: int) -> str:
-    """What the final sentence adds when runs are missing; empty for a whole plan."""
+def missing_words(missing: Sequence[str], failed: int, further: int = 0) -> str:
+    """What the final sentence adds when runs are missing, of a race also the `further` ones; empty for a whole plan."""
     if not missing:
         return ""
     runs = f"{len(missing)} planned run{'s are' if len(missing) > 1 else ' is'} missing"
-    return f" {runs}{f', {failed} of them failed' if failed else ''}."
+    more = f"; the race may want {further} more" if further else ""
+    return f" {runs}{f', {failed} of them failed' if failed else ''}{more}."
 
 
 def _has_record(place: Path) -> bool:

@@ -20,9 +20,9 @@ from supertickets.errors import UserError
 from supertickets.experiments.failures import all_failures
 from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, RUNS, TASKS
 from supertickets.experiments.outcome import choose
-from supertickets.experiments.racing import follow
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import Run, SharingRun, TicketRun, TuneRun, identity, shared_settings
+from supertickets.experiments.schedules import follow
 from supertickets.experiments.transfer_folder import check_no_transfer
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.masks import Mask
@@ -121,7 +121,11 @@ def _records(sweep: Workspace, config: ShareConfig) -> list[Record]:
         what = f"this sweep has the seeds {_listed(sweep.config.seeds)}; seed {lacking[0]} is wanted too"
         raise UserError(what, str(sweep.folder), "set seeds to those that every task's sweep has")
     failed = all_failures(sweep.folder)
-    wanted, found, lacking_runs = follow(sweep.config, sweep.task, lambda run: _record(sweep, run), failed)
+
+    def find(run: Run) -> Record | None:
+        return _record(sweep, run)
+
+    wanted, found, lacking_runs = follow(sweep.config, sweep.task, find, failed, lambda run: find(run) is not None)
     runs = [run for run in wanted.runs if run.seed in config.seeds and _is_of_winning(run)]
     missing = [run for run in lacking_runs if run in runs]
     if missing:

@@ -1,7 +1,8 @@
-"""Ctrl-C while runs are in flight: the first lets them finish and be written, the second stops at once. No torch."""
+"""Ctrl-C while runs are in flight: the first lets them finish and be written, the second, or SIGTERM, stops at once."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -38,6 +39,33 @@ def patient(say: Callable[[str], object]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, by which `timeout`, Slurm and Kubernetes end a process: there is no time to finish a run."""
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise Terminated while the block runs, so that worker processes and marks go with it.
+
+    A program that handles it itself is left alone, and so is one of several processes that train together, which
+    may wait for the others where Python cannot raise.
+    """
+    ours = threading.current_thread() is threading.main_thread() and "WORLD_SIZE" not in os.environ
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

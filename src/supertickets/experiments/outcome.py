@@ -31,6 +31,13 @@ class Choice:
     points: tuple[Point, ...]
     seeds: tuple[int, ...]
 
+    @property
+    def tied(self) -> tuple[float, ...]:
+        """Levels with exactly the same mean selection score: of these the chosen one is the sparsest."""
+        best = next(point.mean for point in self.points if point.sparsity == self.sparsity)
+        equal = [point.sparsity for point in self.points if abs(point.mean - best) < 1e-9]
+        return tuple(sparsity for sparsity in equal if sparsity != self.sparsity)
+
 
 @dataclass(frozen=True)
 class DevSelected:

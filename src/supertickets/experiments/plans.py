@@ -17,6 +17,13 @@ def plan(config: Config) -> list[Run]:
     return [*tuned, *(TicketRun(tune, kind, level) for kind, level in cells for tune in tuned)]
 
 
+def every_run(config: Config) -> list[Run]:
+    """As `plan`, with the controls at every level: what a folder may hold that was begun with other control levels."""
+    tuned = [TuneRun(config, seed) for seed in config.seeds]
+    cells = [(kind, level) for kind in _kinds(config) for level in config.tickets.levels]
+    return [*tuned, *(TicketRun(tune, kind, level) for kind, level in cells for tune in tuned)]
+
+
 def plan_transfer(config: TransferConfig, shares: Sequence[float], starts: Starts) -> list[TransferRun]:
     """Every run of a transfer, the smallest share first; whole encoders before the tickets that are scored on them."""
     return [

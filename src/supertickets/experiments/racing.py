@@ -1,4 +1,4 @@
-"""Which runs a sweep wants, given the records so far: the grid, or a race. No torch.
+"""A race: which runs it wants next, which levels it stops, and between which it chooses. No torch.
 
 A race's decisions are functions of its records: it is followed from its start, batch by batch, and a batch
 is decided on when all runs of the batches before it have their records. So a killed race goes on as it
@@ -8,7 +8,7 @@ goes on with the seeds and levels that are left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from supertickets.config import Config
 from supertickets.data.tasks import Task
 from supertickets.experiments.odds import Scoreboard, agreement, contenders, example_noise, grid_means
-from supertickets.experiments.plans import plan
+from supertickets.experiments.plans import every_run
 from supertickets.experiments.records import Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
 
@@ -56,43 +56,14 @@ class Schedule:
     confidence: float | None = None
 
     @property
+    def further(self) -> int:
+        """How many runs, at most, a race may want beyond those that it wants now."""
+        return self.in_all - len(self.runs)
+
+    @property
     def size(self) -> str:
         """How many runs there are, as far as that is known: `42`, `at most 32`."""
         return f"{'' if self.in_all == len(self.runs) else 'at most '}{self.in_all}"
-
-
-def schedule(config: Config, task: Task | None, records: Iterable[Record], failed: Collection[str] = ()) -> Schedule:
-    """What the config's strategy wants, given these records (of any runs; those it does not want do not matter).
-
-    `failed` are the names of runs that failed every time: a race does not wait for them. A grid does without the task.
-    """
-    if config.strategy == "grid":
-        runs = plan(config)
-        return Schedule(tuple(runs), len(runs))
-    if task is None:
-        raise ValueError("a race needs the task that its records are scored by")
-    race = _Race(config, task, {record.name: record for record in records}, frozenset(failed))
-    race.follow()
-    return race.schedule()
-
-
-def follow(
-    config: Config, task: Task | None, find: Callable[[Run], Record | None], failed: Collection[str] = ()
-) -> tuple[Schedule, dict[str, Record], list[Run]]:
-    """The schedule as the runs found so far decide it, their records by name, and the runs that it still lacks.
-
-    Those that `failed` every time are among the latter. `find` gives a run's record, or None where there is none; it
-    is asked once for every run.
-    """
-    known, asked = dict[str, Record](), set[str]()
-    while True:
-        wanted = schedule(config, task, known.values(), failed)
-        new = [run for run in wanted.runs if run.name not in asked]
-        asked |= {run.name for run in new}
-        found = {run.name: record for run in new if (record := find(run)) is not None}
-        known |= found
-        if not found:
-            return wanted, known, [run for run in wanted.runs if run.name not in known]
 
 
 def reason(stop: Stop) -> str:
@@ -125,14 +96,20 @@ def _early(config: Config) -> tuple[float, ...]:
     return tuple(levels[: (len(levels) + 1) // 2])
 
 
+def left_over(config: Config, wanted: Collection[str], kept: Collection[str]) -> list[Run]:
+    """The runs at the config's levels that are there and not wanted."""
+    return [run for run in every_run(config) if run.name in kept and run.name not in wanted]
+
+
 @dataclass
-class _Race:
+class Race:
     """One race, followed from its start through the records that are there."""
 
     config: Config
     task: Task
     records: Mapping[str, Record]
     failed: frozenset[str]
+    kept: frozenset[str]
     runs: list[Run] = field(default_factory=list)
     racing: list[float] = field(default_factory=list)
     chances: dict[float, float] = field(default_factory=dict)
@@ -162,19 +139,22 @@ class _Race:
                 break
             if not self._want(batch):
                 return
+        self.runs += [run for level in self.levels if self._is_whole(level) for run in self._lacking(level)]
+        self._conclude()
         self.decided = True
         self._want(self._controls(self._best()))
 
     def schedule(self) -> Schedule:
         """The state as a value."""
-        in_all = len(self.runs)
-        if not self.decided:
-            names = {run.name for run in self.runs}
-            names |= {run.name for level in self.racing for run in self._tickets(level)}
-            in_all = len(names) + (len(self._controls(self.racing[0])) if self.racing else 0)
-        stops = tuple(self._stop(level) for level in self.levels if self._is_stopped(level))
         lost = [run for run in self._lost() if run not in self.runs]
-        return Schedule((*self.runs, *lost), in_all + len(lost), self._finalists(), stops, self.confidence)
+        runs = [*self.runs, *lost]
+        runs += left_over(self.config, {run.name for run in runs}, self.kept)
+        names = {run.name for run in runs}
+        if not self.decided and self.racing:
+            names |= {run.name for level in self.racing for run in self._tickets(level)}
+            names |= {run.name for run in self._controls(self.racing[0])}
+        stops = tuple(self._stop(level) for level in self.levels if self._is_stopped(level))
+        return Schedule(tuple(runs), len(names), self._finalists(), stops, self.confidence)
 
     def _first_seed(self) -> bool:
         """Want every level with the first seed (a single level at once with all); whether all of it is there."""
@@ -187,17 +167,25 @@ class _Race:
         return self._want([*self.every, *first]) and self._want([self._tickets(level)[0] for level in late])
 
     def _judge(self) -> None:
-        """Work out what the grid would find, which levels still race, and the chance of each to win."""
+        """Work out what the grid would find, and which levels still race."""
         race, field_ = self.config.race, [level for level in self.levels if self._ended(level) is None]
         means = grid_means(self._board(field_))
         racing = contenders(means, race.confidence, race.tolerance)
         self.racing = [field_[index] for index in racing]
-        leading = means[:, racing].max(axis=1)
-        if not self._next():
-            leading = means[:, field_.index(self._best())]
-            self.confidence = agreement(means.max(axis=1), leading, race.tolerance)
-        above = (means - leading[:, None] > race.tolerance).mean(axis=0)
-        self.chances = dict(zip(field_, map(float, above), strict=True))
+        self._weigh(field_, means, means[:, racing].max(axis=1))
+
+    def _conclude(self) -> None:
+        """Work out how sure the choice is, and the chance of each other level against it."""
+        field_ = [level for level in self.levels if self._ended(level) is None]
+        means = grid_means(self._board(field_))
+        chosen = means[:, field_.index(self._best())]
+        self.confidence = agreement(means.max(axis=1), chosen, self.config.race.tolerance)
+        self._weigh(field_, means, chosen)
+
+    def _weigh(self, levels: Sequence[float], means: np.ndarray, leading: np.ndarray) -> None:
+        """The chance of each level to be above what leads by more than the tolerance."""
+        above = (means - leading[:, None] > self.config.race.tolerance).mean(axis=0)
+        self.chances = dict(zip(levels, map(float, above), strict=True))
 
     def _board(self, levels: Sequence[float]) -> Scoreboard:
         cells: list[list[Run]] = [
@@ -213,9 +201,13 @@ class _Race:
 
     def _next(self) -> list[Run]:
         """One more seed for each level that races; the only one left gets all that it lacks."""
-        done = {run.name for run in self.runs}
-        lacking = [[run for run in self._tickets(level) if run.name not in done] for level in self.racing]
+        lacking = [self._lacking(level) for level in self.racing]
         return [run for runs in lacking for run in (runs[:1] if len(lacking) > 1 else runs)]
+
+    def _lacking(self, level: float) -> list[Run]:
+        """The level's tickets that are not wanted yet."""
+        wanted = {run.name for run in self.runs}
+        return [run for run in self._tickets(level) if run.name not in wanted]
 
     def _controls(self, chosen: float) -> list[Run]:
         """Random tickets of the chosen level with every seed; all other controls with the first seed only."""
@@ -245,9 +237,9 @@ class _Race:
         tickets = [TicketRun(tune, "winning", level) for level in self.config.tickets.levels for tune in self.tuned]
         return [run for run in tickets if run.name in self.failed]
 
-    def _done(self, level: float) -> list[Record]:
-        """The level's finished records among the runs that are wanted."""
-        names = {run.name for run in self.runs}
+    def _done(self, level: float, kept: frozenset[str] = frozenset()) -> list[Record]:
+        """The level's finished records among the runs that are wanted, and these."""
+        names = kept.union(run.name for run in self.runs)
         found = [self.records.get(run.name) for run in self._tickets(level) if run.name in names]
         return [record for record in found if record is not None and record.stopped is None]
 
@@ -275,12 +267,17 @@ class _Race:
         means = {level: np.mean([one[seed] for seed in one.keys() & shared]) for level, one in scores.items()}
         return max(means, key=lambda level: (means[level], level))
 
+    def _is_whole(self, level: float) -> bool:
+        """Whether the folder has all runs of the level, whoever wanted them."""
+        return self._ended(level) is None and self.kept.issuperset(run.name for run in self._tickets(level))
+
     def _is_stopped(self, level: float) -> bool:
         judged = self._ended(level) is not None or level in self.chances
-        return judged and level not in self.racing and len(self._done(level)) < len(self._tickets(level))
+        out = level not in self.racing and not self._is_whole(level)
+        return judged and out and len(self._done(level)) < len(self._tickets(level))
 
     def _stop(self, level: float) -> Stop:
-        return Stop(level, len(self._done(level)), self.chances.get(level), self._ended(level))
+        return Stop(level, len(self._done(level, self.kept)), self.chances.get(level), self._ended(level))
 
 
 def _others(chosen: float, levels: Sequence[float]) -> list[float]:

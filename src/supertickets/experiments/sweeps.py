@@ -14,11 +14,12 @@ from supertickets.experiments.attempts import completed
 from supertickets.experiments.bench import Result
 from supertickets.experiments.curves import is_ended_rightly
 from supertickets.experiments.failures import Setbacks, forget
-from supertickets.experiments.plans import cost
+from supertickets.experiments.plans import cost, every_run
 from supertickets.experiments.progress import Progress
-from supertickets.experiments.racing import Schedule, follow, reason
+from supertickets.experiments.racing import Schedule, reason
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, TicketRun, TuneRun
+from supertickets.experiments.schedules import follow
 from supertickets.experiments.workspace import Workspace
 from supertickets.tickets.ticket import Ticket
 
@@ -38,7 +39,12 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
     def find(run: Run) -> Record | None:
         return records.get(run.name) or _sound(sweep, run, progress)
 
-    wanted, found, missing = follow(sweep.config, sweep.task, find)
+    kept = {run.name for run in every_run(sweep.config) if _is_done(sweep, run)}  # before anything is computed anew
+
+    def is_kept(run: Run) -> bool:
+        return run.name in kept
+
+    wanted, found, missing = follow(sweep.config, sweep.task, find, is_kept=is_kept)
     progress.plan(*_amount(wanted, missing, done), workers)
     if found:
         progress.say(f"{len(found)} of {wanted.size} runs are there already")
@@ -51,7 +57,7 @@ def run_missing(sweep: Workspace, pool: Executor, workers: int, progress: Progre
             done.append(run)
             progress.done(run.name, cost(run), _line(run, record))
         tried |= {run.name for run in missing}
-        wanted, found, missing = follow(sweep.config, sweep.task, find, setbacks.given_up)
+        wanted, found, missing = follow(sweep.config, sweep.task, find, setbacks.given_up, is_kept)
         missing = [run for run in missing if run.name not in tried]
         if missing:
             progress.revise(*_amount(wanted, missing, done))
@@ -145,9 +151,8 @@ def _is_done(sweep: Workspace, run: Run) -> bool:
 def _amount(wanted: Schedule, missing: Sequence[Run], done: Sequence[Run]) -> tuple[float, int]:
     """Cost and number of the runs of this session: done, missing, and those that may follow in a race."""
     levels = wanted.finalists or missing[0].config.tickets.levels if missing else ()
-    further = wanted.in_all - len(wanted.runs)
     mean = 1.0 - 0.8 * sum(levels) / len(levels) if levels else 0.0
-    return sum(map(cost, [*done, *missing]), 0.0) + further * mean, len(done) + len(missing) + further
+    return sum(map(cost, [*done, *missing]), 0.0) + wanted.further * mean, len(done) + len(missing) + wanted.further
 
 
 def _tell(wanted: Schedule, told: Mapping[float, str], progress: Progress) -> dict[float, str]:

@@ -242,9 +242,10 @@ def _check_owner(folder: Path, config: Config, origin: Mapping[str, str]) -> Non
         if theirs.get(key) != value
     ]
     if changed:
-        raise UserError(
-            f"this folder belongs to another config ({'; '.join(changed)})", str(folder), "choose another --out folder"
-        )
+        what, do = f"this folder belongs to another config ({'; '.join(changed)})", "choose another --out folder"
+        if theirs.get("selection.seeds") != ours.get("selection.seeds"):
+            do += "; a sweep grows in levels, not in seeds, as their number sets what each holds out"
+        raise UserError(what, str(folder), do)
     _check_nothing_left_out(folder, config)
     known = read_data(folder)["origin"]
     for what, now in origin.items():

@@ -174,8 +174,10 @@ def _use(facts: Facts, onnx: bool) -> str:
         lines = ["from sentence_transformers import SentenceTransformer", ""]
         lines += [f'model = SentenceTransformer("this folder"{trusted})']
     else:
-        lines = [f"from transformers import {auto}", ""]
-        lines += [f'model = {auto}.from_pretrained("this folder"{trusted})']
+        lines = [f"from transformers import {auto}, AutoTokenizer", ""]
+        both = (("model", auto), ("tokenizer", "AutoTokenizer"))
+        lines += [f'{name} = {loaded}.from_pretrained("this folder"{trusted})' for name, loaded in both]
+        lines += [] if "MultipleChoice" in auto else ['outputs = model(**tokenizer(["A text."], return_tensors="pt"))']
     code = "\n".join(["## Use", "", "```python", *lines, "```"])
     if onnx or not facts.pruned:
         return code

@@ -16,9 +16,10 @@ from supertickets.experiments.baseline_outcome import conclude_baselines
 from supertickets.experiments.baselines import baseline_runs
 from supertickets.experiments.failures import missing_words
 from supertickets.experiments.outcome import Choice, Outcome, choose, comparable, conclude, full_models, sentence
-from supertickets.experiments.racing import Schedule, follow
+from supertickets.experiments.racing import Schedule
 from supertickets.experiments.records import Record
-from supertickets.experiments.runs import SoupRun
+from supertickets.experiments.runs import Run, SoupRun
+from supertickets.experiments.schedules import follow
 from supertickets.experiments.targets import Achieved
 from supertickets.learning.speed import Speedup
 from supertickets.reports import tables
@@ -58,7 +59,7 @@ class Findings:
         """The result in one sentence, and that runs are missing where they are; raises UserError without a result."""
         if self.outcome is None:
             raise UserError("no seed has both its full model and a winning ticket yet", do="run the sweep on")
-        return sentence(self.outcome) + missing_words(self.missing, len(self.failed))
+        return sentence(self.outcome) + missing_words(self.missing, len(self.failed), self.schedule.further)
 
 
 def gather(
@@ -73,7 +74,11 @@ def gather(
 ) -> Findings:
     """Work out every table, the choice and the outcome from the records that the config plans."""
     named = {record.name: record for record in records}
-    wanted, found, missing = follow(config, task, lambda run: named.get(run.name), failed)
+
+    def is_kept(run: Run) -> bool:
+        return run.name in named
+
+    wanted, found, missing = follow(config, task, lambda run: named.get(run.name), failed, is_kept)
     counted = [record for record in records if record.name in found]
     ready = bool(comparable(counted))
     choice = choose(counted, wanted.finalists) if ready else None

@@ -78,8 +78,8 @@ def race(findings: Findings) -> tuple[str, list[str]] | None:
         return None
     text = (
         "This sweep was a race: a level was stopped once the runs so far, of all levels and seeds, said that the whole "
-        "grid would not choose it. Levels with fewer seeds stand in figures and tables with what they have, and only "
-        "levels with every seed could be chosen."
+        "grid would not choose it. Levels with fewer seeds stand in figures and tables with what they have, beside the "
+        "full models of these seeds, and only levels with every seed could be chosen."
     )
     if wanted.confidence is not None:
         text += (
@@ -99,6 +99,9 @@ def phases(findings: Findings) -> list[tuple[str, str]]:
     for phase, definition in PHASE_DEFINITIONS.items():
         levels = [f"{sparsity:g}" for sparsity in sorted(labels) if labels[sparsity] == phase]
         made.append((phase, f"{definition} Here: {'level ' + ', '.join(levels) if levels else 'none'}."))
+    if findings.choice.tied:
+        tied = " and ".join(f"{sparsity:g}" for sparsity in findings.choice.tied)
+        made[0] = ("I", f"{made[0][1]} Level {tied} has exactly the same selection score.")
     return made
 
 

@@ -141,7 +141,7 @@ def _check_shared(file: Path, config: ShareConfig) -> CheckedSharing:
 
 def _check_one(file: Path, config: Config) -> Checked:
     from supertickets.experiments.aiming import aimed, find_target
-    from supertickets.experiments.racing import schedule
+    from supertickets.experiments.schedules import schedule
     from supertickets.experiments.workspace import Inputs
 
     inputs = Inputs.read(config)

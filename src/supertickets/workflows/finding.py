@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from supertickets import locking, settings, storage
 from supertickets.config import Budget, Config, RecipeName
+from supertickets.errors import UserError
 from supertickets.experiments.layout import CONFIG_FILE, SPEED_FILE, SUPER_TICKET
 from supertickets.experiments.outcome import Outcome
 from supertickets.experiments.progress import Progress, Silent
@@ -107,6 +108,8 @@ def sweep(
     progress: Progress | None = None,
 ) -> Found:
     """The same from a config file (`supertickets init` writes one); `out` defaults to runs/<file's name>."""
+    if settings.names(Path(file), "tasks"):
+        raise UserError("this config names several tasks for one encoder", str(file), "use `supertickets share`")
     folder = Path(out or Path("runs") / Path(file).stem)
     chosen = settings.load(Path(file), set, base=_strategy(folder), flags={"tickets": {"target": target}})
     return sweep_task(chosen, folder, workers, progress or Silent(), ray_address)
@@ -175,7 +178,7 @@ def _sweep_task(
     from supertickets.experiments.delivery import delivered_run
     from supertickets.experiments.failures import all_failures, check_enough
     from supertickets.experiments.outcome import choose, comparable
-    from supertickets.experiments.racing import schedule
+    from supertickets.experiments.schedules import schedule
     from supertickets.experiments.staff import chosen, opened, use_threads_of_a_run
     from supertickets.experiments.sweeps import run_missing, run_these
     from supertickets.experiments.workspace import Inputs, check_not_a_strangers
@@ -197,7 +200,7 @@ def _sweep_task(
         with opened(staff, config.cluster) as (pool, size):
             records = run_missing(prepared, pool, size, progress)
             failed = all_failures(folder)
-            wanted = schedule(prepared.config, prepared.task, records, failed)
+            wanted = schedule(prepared.config, prepared.task, records, failed, {record.name for record in records})
             given_up = {run.name: failed[run.name] for run in wanted.runs if run.name in failed}
             check_enough(folder, given_up, bool(comparable(records)))
             sparsity = choose(records, wanted.finalists).sparsity

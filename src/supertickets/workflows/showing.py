@@ -187,7 +187,9 @@ def show_transfer(folder: Path) -> Shown:
     place = TransferFolder.open(folder)
     found = read_transfer(place)
     config, records = found.config, [record for group in found.records.values() for record in group]
-    seconds, done = _seconds(records), Counter(record.kind for record in records)
+    seconds, by_arm = _seconds(records), [f"{n} {arm}" for arm, n in Counter(r.kind for r in records).items()]
+    titles = {run.name: f"{run.arm} {place.shares[run.share]} examples seed {run.seed}" for run in place.runs()}
+    missing = tuple(titles.get(name, name) for name in found.missing)
     costs = {run.name: float(place.shares[run.share]) for run in place.runs()}
     left = {name: costs[name] for name in found.missing}
     rate = sum(seconds.values()) / (sum(costs.values()) - sum(left.values())) if records else 0.0
@@ -195,13 +197,13 @@ def show_transfer(folder: Path) -> Shown:
         ("what", f"{found.task.name} with what {config.source} has made of {config.encoder.name}"),
         ("examples", listed([f"{size} ({100 * share:g} %)" for share, size in found.shares.items()])),
         ("seeds", listed(config.seeds)),
-        ("done", f"{found.finished} of {found.planned} runs: {listed([f'{n} {arm}' for arm, n in done.items()])}"),
-        *now_and_left(folder, {}, rate, left),
+        ("done", ": ".join(filter(None, (f"{found.finished} of {found.planned} runs", listed(by_arm))))),
+        *now_and_left(folder, titles, rate, left),
         _result(folder, len(found.missing)),
         ("lacks", _unwritten(folder, REPORT_FILE)),
         ("cost", _cost(seconds)),
     )
-    return Shown("transfer", folder, rows, tuple(found.missing), sum(seconds.values(), 0.0))
+    return Shown("transfer", folder, rows, missing, sum(seconds.values(), 0.0))
 
 
 _WHOLE = {

@@ -14,9 +14,10 @@ from supertickets.experiments.layout import RUNS
 from supertickets.experiments.origins import task_of
 from supertickets.experiments.outcome import choose, comparable
 from supertickets.experiments.plans import cost
-from supertickets.experiments.racing import Schedule, follow
+from supertickets.experiments.racing import Schedule
 from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run
+from supertickets.experiments.schedules import follow
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Standing:
     @property
     def further(self) -> int:
         """How many runs, at most, a race may want beyond those that it wants now."""
-        return self.wanted.in_all - len(self.wanted.runs)
+        return self.wanted.further
 
     def pace(self) -> tuple[float, dict[str, float]]:
         """The seconds that a unit of cost took, and the costs of what is to come.
@@ -59,17 +60,20 @@ def standing(folder: Path, config: Config) -> Standing:
     """Read a sweep's folder; raises UserError where its data or a failure cannot be read, but not for a record."""
     damaged: dict[str, str] = {}
 
+    def is_kept(run: Run) -> bool:
+        return (folder / RUNS / run.name / RECORD_FILE).is_file()
+
     def find(run: Run) -> Record | None:  # one torn file hides no other
         place = folder / RUNS / run.name
         try:
-            return Record.load(place, run.name) if (place / RECORD_FILE).is_file() else None
+            return Record.load(place, run.name) if is_kept(run) else None
         except UserError as fault:
             damaged[run.name] = str(fault)
             return None
 
     failed = all_failures(folder)
     task = task_of(folder) if config.strategy == "race" else None
-    wanted, records, _ = follow(config, task, find, failed)
+    wanted, records, _ = follow(config, task, find, failed, is_kept)
     rivals = [run for run in _baselines(config, wanted, records, failed) if run.name not in records]
     records |= {run.name: record for run in rivals if (record := find(run)) is not None}
     runs = tuple({run.name: run for run in [*wanted.runs, *rivals]}.values())
