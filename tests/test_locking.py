@@ -58,10 +58,11 @@ def test_lock_is_released_on_failure(tmp_path: Path) -> None:
 
 
 def test_lock_says_when_the_folder_cannot_be_made(tmp_path: Path) -> None:
-    """A sweep folder that is a file, or below one, is one sentence."""
+    """A sweep folder that is a file, or below one, or where no folder can be, is one sentence."""
     (tmp_path / "a").write_text("mine")
-    for folder in (tmp_path / "a", tmp_path / "a" / "b"):
-        with pytest.raises(UserError, match="cannot write"), locking.sweep_lock(folder):
+    places = {tmp_path / "a": "this is a file", tmp_path / "a" / "b": "cannot write", Path("/proc/x"): "cannot be made"}
+    for folder, words in places.items():
+        with pytest.raises(UserError, match=words), locking.sweep_lock(folder):
             pytest.fail("the block must not run")
 
 

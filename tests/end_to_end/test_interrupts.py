@@ -1,4 +1,4 @@
-"""Ctrl-C on the real command: the first lets the runs in flight finish, the second stops at once."""
+"""Ctrl-C on the real command: the first lets the runs in flight finish, the second, or SIGTERM, stops at once."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def group(process: int) -> list[int]:
     return found
 
 
-def assert_clean(sweep: subprocess.Popen[str], err: str, out: Path) -> None:
-    """Exit code 130, the sentence last, no traceback, no warning, no process and no mark left."""
-    assert sweep.returncode == 130, err
+def assert_clean(sweep: subprocess.Popen[str], err: str, out: Path, code: int = 130) -> None:
+    """The exit code, the sentence last, no traceback, no warning, no process and no mark left."""
+    assert sweep.returncode == code, err
     assert err.splitlines()[-1] == "interrupted; run the same command again, it resumes"
     assert "Traceback" not in err and "leaked" not in err and "Warning" not in err, err
     deadline = time.monotonic() + 10
@@ -100,4 +100,22 @@ def test_the_second_stops_at_once(workers: str, films: Path, tiny_bert_folder: P
     _, err = sweep.communicate(timeout=60)
     assert time.monotonic() - begun < 20
     assert_clean(sweep, err, tmp_path / "out")
+    assert not load_all(tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("everybody", [True, False], ids=["the group", "the command"])
+def test_sigterm_stops_at_once(
+    everybody: bool, workers: str, films: Path, tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    """As `timeout`, Slurm and Kubernetes send it: to the command or to all of it; no worker outlives it."""
+    long = ("--workers", workers, "--set", "training.epochs=1000", "--set", "training.batch_size=1")
+    sweep = start(tmp_path / "out", films, tiny_bert_folder, *long)
+    wait_for(int(workers), tmp_path / "out", sweep)
+    begun = time.monotonic()
+    os.killpg(sweep.pid, signal.SIGTERM) if everybody else sweep.terminate()
+    _, err = sweep.communicate(timeout=60)
+    assert time.monotonic() - begun < 20
+    assert_clean(sweep, err, tmp_path / "out", 143)
     assert not load_all(tmp_path / "out")

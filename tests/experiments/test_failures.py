@@ -204,6 +204,7 @@ def test_a_failure_is_the_error_s_last_line() -> None:
     assert last_line(ValueError("x")) == "ValueError: x" and last_line(KeyError()) == "KeyError"
     assert Failure.of("run", DistantError("line", "printed"), 2) == Failure("run", "line", 2, "printed")
     assert missing_words([], 0) == "" and missing_words(["a", "b"], 0) == " 2 planned runs are missing."
+    assert missing_words(["a"], 0, 5) == " 1 planned run is missing; the race may want 5 more."
 
 
 def test_a_failure_that_is_damaged_is_one_sentence(tmp_path: Path) -> None:

@@ -185,6 +185,55 @@ def test_a_race_whose_levels_have_failed_or_were_ended_is_over() -> None:
     assert [(stop.sparsity, stop.ended) for stop in race.stops] == [(level, 0.5) for level in LEVELS[4:]]
 
 
+def test_runs_of_an_earlier_smaller_sweep_count() -> None:
+    """A level that has all its runs competes and is not called stopped; others stand with what they have."""
+    config, world = config_of(), World(lambda sparsity: 0.8 - 0.1 * sparsity, world=3, luck=0.01)
+    tuned = [TuneRun(config, seed) for seed in config.seeds]
+    whole = [TicketRun(tune, "winning", 0.7) for tune in tuned]
+    others = [TicketRun(tuned[1], "winning", 0.6), TicketRun(tuned[2], "random", 0.5)]
+    names = {run.name for run in (*whole, *others)}
+    fresh, _, _ = follow(config, TASK, world.find)
+    grown, found, _ = follow(config, TASK, world.find, is_kept=lambda run: run.name in names)
+    assert names <= found.keys() and names <= {run.name for run in grown.runs}
+    assert {run.name for run in fresh.runs} <= found.keys() and grown.in_all == len(grown.runs)
+    assert 0.7 in (grown.finalists or ()) and 0.7 not in (fresh.finalists or ())
+    stops = {stop.sparsity: stop.seeds for stop in grown.stops}
+    assert 0.7 not in stops and stops[0.6] == 2 and {stop.sparsity for stop in fresh.stops} == {0.7, *stops}
+    begun, known, lacking = follow(
+        config, TASK, lambda run: world.find(run) if run.name in names else None, is_kept=lambda run: run.name in names
+    )
+    assert known.keys() == names and lacking[:3] == tuned and begun.in_all >= len(begun.runs)
+    assert not begun.stops
+
+
+def test_a_level_of_an_earlier_sweep_may_win() -> None:
+    """Its runs decide nothing of what is run, but it is chosen when its mean is the highest."""
+    best = {TicketRun(TuneRun(config_of(), seed), "winning", 0.7).name: {} for seed in (1, 2)}
+    config, world = config_of(), World(lambda sparsity: 0.95 if sparsity == 0.7 else 0.8, world=3)
+    poor = World(lambda sparsity: 0.5 if sparsity == 0.7 else 0.8, world=3)
+    first = TicketRun(TuneRun(config, 0), "winning", 0.7)
+    names = {first.name, *best}
+
+    def find(run: Run) -> Record:  # its first seed was unlucky: the race alone would stop it
+        return (poor if run.name == first.name else world).find(run)
+
+    alone, known, _ = follow(config, TASK, find)
+    assert 0.7 not in (alone.finalists or ())
+    race, found, _ = follow(config, TASK, find, is_kept=lambda run: run.name in names)
+    assert 0.7 in (race.finalists or ()) and {run.name for run in alone.runs} <= {*found}
+    assert choose(list(known.values()), alone.finalists).sparsity != 0.7
+
+
+def test_a_grid_keeps_controls_of_earlier_levels() -> None:
+    """Those at levels that are still there: they are paid for."""
+    config, world = config_of("tickets.control_levels=[0.2]", strategy="grid"), World(falling)
+    old = [TicketRun(TuneRun(config, seed), "random", 0.4) for seed in config.seeds]
+    names = {run.name for run in old}
+    wanted, found, lacking = follow(config, TASK, world.find, is_kept=lambda run: run.name in names)
+    assert [*wanted.runs] == [*plan(config), *old] and names <= found.keys() and not lacking
+    assert wanted.in_all == len(plan(config)) + 3
+
+
 def test_a_race_in_which_every_full_model_failed_is_over() -> None:
     """Nothing can be drawn: it wants the full models, and chooses nothing."""
     config = config_of()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from supertickets import locking, storage
-from supertickets.experiments.interrupts import STOPPING, in_flight, patient
+from supertickets.experiments.interrupts import STOPPING, Terminated, ended_by_sigterm, in_flight, patient
 from supertickets.experiments.under_way import Marks, is_worked_on, runs_in_flight
 
 
@@ -81,6 +81,23 @@ def test_patient_once() -> None:
         signal.raise_signal(signal.SIGINT)
         done.append("never")
     assert done == ["finished"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_sigterm_ends_at_once_and_is_handed_back() -> None:
+    """It is raised like a second Ctrl-C; outside the block, and where several train together, it is the system's."""
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with pytest.raises(Terminated), ended_by_sigterm(), patient(lambda line: pytest.fail(line)), in_flight():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with pytest.MonkeyPatch.context() as patch, ended_by_sigterm():
+        patch.setenv("WORLD_SIZE", "2")
+        before = signal.getsignal(signal.SIGTERM)
+        with ended_by_sigterm():
+            assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORLD_SIZE", "2")
+        with ended_by_sigterm():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_impatient_where_nothing_is_in_flight() -> None:

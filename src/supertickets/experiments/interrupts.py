@@ -41,7 +41,7 @@ def patient(say: Callable[[str], object]) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class Terminated(KeyboardInterrupt):
+class Terminated(SystemExit):
     """SIGTERM, by which `timeout`, Slurm and Kubernetes end a process: there is no time to finish a run."""
 
 
