@@ -197,6 +197,7 @@ def test_a_hub_id_that_cannot_be_had() -> None:
     assert message.startswith("nobody/no-such-encoder: no encoder could be loaded (")
     assert message.endswith("give a model folder, a hub id or an alias (minilm, mpnet)")
     assert set(checkpoints.ALIASES) == {"minilm", "mpnet"}
+    assert "; did you mean minilm? Otherwise give a model folder" in refusal(config_of, "MiniLN")
 
 
 @pytest.mark.parametrize("pruned", [{"one": [0]}, {"0": ["x"]}, [1, 2]])

@@ -75,6 +75,14 @@ def test_the_choice_sees_the_selection_split_only() -> None:
     assert choose(swapped).sparsity == 0.2
 
 
+def test_a_tie_is_told() -> None:
+    """Of levels with exactly the same score the sparsest is chosen; the others are named, no near miss is."""
+    records = sweep(0.70, {0.2: (0.80, 0.7), 0.3: (0.75, 0.7), 0.4: (0.80, 0.7), 0.5: (0.795, 0.7)})
+    choice = choose(records)
+    assert (choice.sparsity, choice.tied) == (0.4, (0.2,))
+    assert choose(sweep(0.70, {0.2: (0.80, 0.7), 0.4: (0.75, 0.7)})).tied == ()
+
+
 def test_the_papers_protocol_is_optimistic() -> None:
     """The dev-selected level is the best on the report split, and its gap is that to the chosen ticket."""
     found = concluded(sweep(0.80, {0.2: (0.85, 0.82), 0.4: (0.83, 0.88)})).dev_selected

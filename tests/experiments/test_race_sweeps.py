@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,23 @@ def test_a_watched_race_goes_on_without_a_rival_that_failed(
     found = [(record.kind, record.sparsity, record.seed) for record in records]
     assert found[:2] == [("full", 0.0, 0), ("full", 0.0, 1)]
     assert ("winning", 0.75, 0) in found and ("winning", 0.25, 0) not in found
+
+
+def test_a_grown_race_counts_what_is_there(
+    raced: tuple[Path, list[Record]], films: Path, tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    """One level more: all runs are there already, none is done again, and no level that has all its runs is stopped."""
+    folder, records = raced
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    more = config_of(films, tiny_bert_folder, *RACE, "tickets.levels=[0.25, 0.4, 0.5, 0.75]")
+    heard = Heard()
+    grown = sweeps.run_missing(Workspace.prepare(copy, more), InProcess(), 1, heard)
+    assert any(line.startswith(f"{len(records)} of ") and "are there already" in line for line in heard.lines)
+    assert not {record.name for record in records} & {*heard.names}
+    counts = Counter(record.sparsity for record in records if record.kind == "winning")
+    for level in [level for level, count in counts.items() if count == 2]:
+        assert not any(line.startswith(f"level {level:g} is stopped") for line in heard.lines)
+    assert {record.name for record in records} <= {record.name for record in grown}
 
 
 def test_the_order_in_which_workers_finish_decides_nothing(

@@ -95,6 +95,12 @@ def test_the_folder_of_another_config(copied: Callable[[], Path], films: Path, t
     assert snapshot(folder) == before
 
 
+def test_a_sweep_does_not_grow_in_seeds(copied: Callable[[], Path], films: Path, tiny_bert_folder: Path) -> None:
+    """Their number sets how many examples each holds out, which the sentence says."""
+    with pytest.raises(UserError, match=r"the number of seeds is 2 there, 3 here.*grows in levels, not in seeds"):
+        Workspace.prepare(copied(), config_of(films, tiny_bert_folder, "seeds=[0, 1, 2]"))
+
+
 def test_a_delivered_ticket_is_not_replaced_by_one_chosen_from_less(
     copied: Callable[[], Path], films: Path, tiny_bert_folder: Path
 ) -> None:

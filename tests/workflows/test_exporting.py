@@ -118,6 +118,7 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     card = (out / "README.md").read_text()
     assert "Its scores are not known here" in card and "| attention heads | 8 of 12 |" in card
     assert 'AutoModel.from_pretrained("this folder", trust_remote_code=True)' in card
+    assert 'AutoTokenizer.from_pretrained("this folder", trust_remote_code=True)' in card
 
 
 def test_every_file_has_its_checksum(tmp_path: Path) -> None:

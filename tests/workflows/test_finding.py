@@ -219,3 +219,11 @@ def test_new_folders_race_and_others_go_on_as_they_were_begun(
         with pytest.raises(UserError, match="enough"):
             sweep(file, out=out)
     assert [config.strategy for config in asked[5:]] == ["race", "grid"]
+
+
+def test_a_config_of_several_tasks_is_for_share(tmp_path: Path) -> None:
+    """It says so instead of naming settings that are wrong here."""
+    file = tmp_path / "share.yaml"
+    file.write_text("tasks: {rte: {}}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="names several tasks for one encoder; use `supertickets share`"):
+        sweep(file, out=tmp_path / "out")

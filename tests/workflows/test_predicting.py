@@ -329,6 +329,7 @@ def refusal(folder: Path, file: Path, tmp_path: Path, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("name", "body", "options", "sentence"),
     [
+        ("t.csv", "text;b\nx;y\n", {}, "(the columns are text;b); separate the columns by commas, not by ';'"),
         ("t.csv", "a,b\nx,y\n", {}, ":1: column text is missing (the columns are a, b); name the file's column with"),
         (
             "t.csv",

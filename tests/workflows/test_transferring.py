@@ -221,7 +221,10 @@ def test_an_unfinished_transfer(place: TransferFolder, tmp_path: Path) -> None:
     assert len(outcome["missing"]) == 1
     few, many = (point["differences"] for point in outcome["points"])
     assert {*few} - {*many} == {"sharing-multitask", "sharing-pretrained", "sharing-sharing-full", "sharing-random"}
-    assert "9 of 10 runs" in str(show(folder))
+    shown = show(folder)
+    assert "9 of 10 runs" in str(shown) and shown.missing == ("sharing 24 examples seed 0",)
+    shutil.rmtree(folder / "runs")
+    assert dict(show(folder).rows)["done"] == "0 of 10 runs"
 
 
 def test_levels_are_added_without_recomputing(place: TransferFolder, source: Path, new: Path, tmp_path: Path) -> None:
