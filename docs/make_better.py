@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 from make_choices import BASE, Row, finished, interval_of, rows
@@ -45,6 +46,27 @@ class Found(NamedTuple):
     sparsity: float
 
 
+class Level(NamedTuple):
+    """One level of the base on one task: every choice at its weights, and the full models of every choice's sweep."""
+
+    task: Task
+    rows: list[Row]
+    full: dict[str, list[Record]]
+
+    @property
+    def base(self) -> list[Record]:
+        """The base's own tickets."""
+        return next(row.records for row in self.rows if row.choice == BASE)
+
+
+CHOICES_TEXT = fill(
+    "Each cell: the mean score of three seeds and, in brackets, its difference to the full models trained alike, with "
+    "a 95 % interval over seeds and examples. Levels were fixed beforehand; all choices of a table keep the same share "
+    "of the encoder's weights. Of so many intervals one in twenty misses zero by chance.",
+    width=140,
+)
+
+
 def main() -> None:
     """Write the page's tables from the folder that is named, or from results/better."""
     folder = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "results" / "better"
@@ -62,18 +84,17 @@ def filled(page: str, folder: Path) -> str:
 
 
 def choice_tables(folder: Path) -> str:
-    """For each encoder, size and level: every choice on every task, and its mean difference to the base over tasks."""
+    """For each encoder, size and level: every choice on every task, and its mean differences over tasks."""
     cells = {path.name: _cell(path) for path in sorted(folder.glob("*")) if finished(path / BASE)}
     parts = []
     names = sorted(cells, key=lambda name: (_parts(name)[2], _parts(name)[1], name))
     for (encoder, size), group in groupby(names, key=lambda name: _parts(name)[:0:-1]):
         tasks = list(group)
         for place in range(min(len(cells[name]) for name in tasks)):
-            title = (
-                f"### {encoder}, {size} training examples, {_weights(cells[tasks[0]][place])} of the encoder's weights"
-            )
+            weights = f"{100 * cells[tasks[0]][place].rows[0].weights:.0f} %"
+            title = f"### {encoder}, {size} training examples, {weights} of the encoder's weights"
             parts += [title, _choices([_parts(name)[0] for name in tasks], [cells[name][place] for name in tasks])]
-    return "\n\n".join(["## What to drop, and how to score it", *parts]) if parts else ""
+    return "\n\n".join(["## What to drop, and how to score it", CHOICES_TEXT, *parts]) if parts else ""
 
 
 def _parts(name: str) -> tuple[str, int, str]:
@@ -81,31 +102,38 @@ def _parts(name: str) -> tuple[str, int, str]:
     return task, int(size), encoder
 
 
-def _cell(folder: Path) -> list[tuple[Task, list[Row]]]:
+def _cell(folder: Path) -> list[Level]:
     """Each level of the base, sparsest last, with the rows of every finished choice."""
     sweeps = {path.name: Workspace.open(path) for path in sorted(folder.glob("*")) if finished(path)}
     records = {name: load_all(sweep.folder) for name, sweep in sweeps.items()}
     records = {BASE: records.pop(BASE), **records}
-    return [(sweeps[BASE].task, rows(level, sweeps[BASE], records)) for level in of_kind(records[BASE], "winning")]
+    full = {name: full_models(found) for name, found in records.items()}
+    base = sweeps[BASE]
+    return [Level(base.task, rows(level, base, records), full) for level in of_kind(records[BASE], "winning")]
 
 
-def _weights(cell: tuple[Task, list[Row]]) -> str:
-    return f"{100 * cell[1][0].weights:.0f} %"
-
-
-def _choices(tasks: list[str], cells: list[tuple[Task, list[Row]]]) -> str:
-    """One row a choice; the mean difference is over the tasks that have the choice, if all have it."""
-    by_choice = [{row.choice: row for row in made} for _, made in cells]
-    lines = head(["choice", *tasks, f"mean difference to `{BASE}` [95 %]"])
-    for name in dict.fromkeys(row.choice for _, made in cells for row in made):
-        shown = [spread(summary(found[name].records)) if name in found else "" for found in by_choice]
-        pairs: list[Side] = []
-        for (task, _), found in zip(cells, by_choice, strict=True):
-            if name in found:
-                pairs.append((task, found[name].records, found[BASE].records))
-        whole = name != BASE and len(pairs) == len(cells)
-        lines.append(line([f"`{name}`", *shown, _gap(average_difference(pairs)) if whole else ""]))
+def _choices(tasks: list[str], levels: list[Level]) -> str:
+    """One row a choice; mean differences are over all tasks, where all have the choice."""
+    found = [{row.choice: row for row in level.rows} for level in levels]
+    lines = head(["choice", *tasks, "mean minus full model [95 %]", f"mean minus `{BASE}` [95 %]"])
+    full = [spread(summary(level.full[BASE])) for level in levels]
+    lines.append(line(["full model", *full, "", ""]))
+    for name in dict.fromkeys(row.choice for level in levels for row in level.rows):
+        both = [(level, rows[name]) for level, rows in zip(levels, found, strict=True) if name in rows]
+        to_full: list[Side] = [(level.task, row.records, level.full[name]) for level, row in both]
+        to_base: list[Side] = [(level.task, row.records, level.base) for level, row in both]
+        shown = {id(level): _score(row, level, name) for level, row in both}
+        whole = len(both) == len(levels)
+        means = [_gap(average_difference(to_full)), _gap(average_difference(to_base)) if name != BASE else ""]
+        cells = [shown.get(id(level), "") for level in levels]
+        lines.append(line([f"`{name}`", *cells, *(means if whole else ["", ""])]))
     return "\n".join(lines)
+
+
+def _score(row: Row, level: Level, name: str) -> str:
+    """The mean score, and the difference to the full models of the same sweep with its interval."""
+    mean = f"{100 * summary(row.records).mean:.1f}".replace("-", "−")
+    return f"{mean} ({_gap(difference(level.task, row.records, level.full[name]))})"
 
 
 def recipe_tables(folder: Path, title: str) -> str:

@@ -104,9 +104,12 @@ def test_the_choices_tables_by_hand(tmp_path: Path) -> None:
     write(tmp_path / "choices" / "rte-100-minilm" / "random", base, right | {"winning": 100})
     page = make_better.filled("<!-- made by docs/make_better.py --><!-- end -->", tmp_path)
     assert "### minilm, 100 training examples, 60 % of the encoder's weights" in page
-    assert "| choice | cola | rte | mean difference to `as_described` [95 %] |" in page
-    assert "| `taylor` | 82.2 ± 0.4 | 82.2 ± 0.4 | +2.0 [" in page
-    assert "| `random` |  | 50.2 ± 0.4 |  |" in page
+    header = "| choice | cola | rte | mean minus full model [95 %] | mean minus `as_described` [95 %] |"
+    assert header in page and "| full model | 75.2 ± 0.4 | 75.2 ± 0.4 |  |  |" in page
+    cell = r"82\.2 \(\+7\.0 \[[^]]*\]\)"
+    assert re.search(rf"\| `taylor` \| {cell} \| {cell} \| \+7\.0 \[[^|]*\] \| \+2\.0 \[", page)
+    assert re.search(r"\| `as_described` \|[^|]*\|[^|]*\| \+5\.0 \[[^|]*\] \|  \|", page)
+    assert re.search(r"\| `random` \|  \| 50\.2 \(−25\.0 \[[^]]*\]\) \|  \|  \|", page)
 
 
 def test_the_page_is_what_the_kept_sweeps_make() -> None:
