@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from supertickets.config import Arm, Config, Kind, ShareConfig, TransferArm, TransferConfig
@@ -36,7 +36,7 @@ class TuneRun:
     sparsity = 0.0
     needs: ClassVar[tuple[TuneRun, ...]] = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Folder name: seed and a hash of every setting that shapes the result."""
         return f"full-s{self.seed}-{identity(self.config)}"
@@ -71,7 +71,7 @@ class TicketRun:
             return (self.tune,)
         return tuple(TuneRun(self.config, seed) for seed in self.config.seeds)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Folder name: kind, level, seed and the hash of the settings."""
         again = "-second" if self.second else ""
@@ -105,7 +105,7 @@ class TruncatedRun:
         """The tuned models that the ticket is drawn from."""
         return self.ticket.needs
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Folder name: kind, level, seed and the hash of the settings."""
         return f"{self.kind}-{self.sparsity}-s{self.seed}-{identity(self.config)}"
