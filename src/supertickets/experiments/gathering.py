@@ -20,7 +20,7 @@ from supertickets.errors import UserError
 from supertickets.experiments.failures import all_failures
 from supertickets.experiments.layout import CONFIG_FILE, DATA_FILE, RUNS, TASKS
 from supertickets.experiments.outcome import choose
-from supertickets.experiments.records import Record
+from supertickets.experiments.records import RECORD_FILE, Record
 from supertickets.experiments.runs import Run, SharingRun, TicketRun, TuneRun, identity, shared_settings
 from supertickets.experiments.schedules import follow
 from supertickets.experiments.transfer_folder import check_no_transfer
@@ -122,10 +122,13 @@ def _records(sweep: Workspace, config: ShareConfig) -> list[Record]:
         raise UserError(what, str(sweep.folder), "set seeds to those that every task's sweep has")
     failed = all_failures(sweep.folder)
 
-    def find(run: Run) -> Record | None:
-        return _record(sweep, run)
+    def is_kept(run: Run) -> bool:  # controls, which sharing does without, are not looked for
+        return _is_of_winning(run) and (sweep.run_folder(run) / RECORD_FILE).is_file()
 
-    wanted, found, lacking_runs = follow(sweep.config, sweep.task, find, failed, lambda run: find(run) is not None)
+    def find(run: Run) -> Record | None:
+        return Record.load(sweep.run_folder(run), run.name) if is_kept(run) else None
+
+    wanted, found, lacking_runs = follow(sweep.config, sweep.task, find, failed, is_kept)
     runs = [run for run in wanted.runs if run.seed in config.seeds and _is_of_winning(run)]
     missing = [run for run in lacking_runs if run in runs]
     if missing:
@@ -137,12 +140,6 @@ def _records(sweep: Workspace, config: ShareConfig) -> list[Record]:
 
 def _is_of_winning(run: Run) -> bool:
     return isinstance(run, TuneRun) or run.kind == "winning"
-
-
-def _record(sweep: Workspace, run: Run) -> Record | None:
-    """The run's record where there is one; controls, which sharing does without, are not looked for."""
-    folder = sweep.run_folder(run)
-    return Record.load(folder, run.name) if _is_of_winning(run) and (folder / "record.json").is_file() else None
 
 
 @contextmanager

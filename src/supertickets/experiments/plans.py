@@ -12,16 +12,12 @@ Starts = Mapping[str, Mapping[int, str]]  # arm of the sharing experiment -> see
 
 def plan(config: Config) -> list[Run]:
     """Every run of a sweep: tuned models first, then winning tickets level by level, then the controls."""
-    tuned = [TuneRun(config, seed) for seed in config.seeds]
-    cells = [(kind, level) for kind in _kinds(config) for level in _levels(config, kind)]
-    return [*tuned, *(TicketRun(tune, kind, level) for kind, level in cells for tune in tuned)]
+    return _runs(config, config.tickets.control_levels)
 
 
 def every_run(config: Config) -> list[Run]:
     """As `plan`, with the controls at every level: what a folder may hold that was begun with other control levels."""
-    tuned = [TuneRun(config, seed) for seed in config.seeds]
-    cells = [(kind, level) for kind in _kinds(config) for level in config.tickets.levels]
-    return [*tuned, *(TicketRun(tune, kind, level) for kind, level in cells for tune in tuned)]
+    return _runs(config, config.tickets.levels)
 
 
 def plan_transfer(config: TransferConfig, shares: Sequence[float], starts: Starts) -> list[TransferRun]:
@@ -68,10 +64,9 @@ def cost(run: Run) -> float:
     return 1.0 - 0.8 * run.sparsity
 
 
-def _kinds(config: Config) -> list[Kind]:
+def _runs(config: Config, control_levels: Sequence[float]) -> list[Run]:
+    tuned, levels = [TuneRun(config, seed) for seed in config.seeds], config.tickets.levels
     controls = [kind for kind in config.tickets.kinds if kind != "winning"]
-    return ["winning", *controls]
-
-
-def _levels(config: Config, kind: Kind) -> tuple[float, ...]:
-    return config.tickets.levels if kind == "winning" else config.tickets.control_levels
+    cells: list[tuple[Kind, float]] = [("winning", level) for level in levels]
+    cells += [(kind, level) for kind in controls for level in control_levels]
+    return [*tuned, *(TicketRun(tune, kind, level) for kind, level in cells for tune in tuned)]

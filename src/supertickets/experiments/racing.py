@@ -168,19 +168,22 @@ class Race:
 
     def _judge(self) -> None:
         """Work out what the grid would find, and which levels still race."""
-        race, field_ = self.config.race, [level for level in self.levels if self._ended(level) is None]
-        means = grid_means(self._board(field_))
+        race, (field_, means) = self.config.race, self._expected()
         racing = contenders(means, race.confidence, race.tolerance)
         self.racing = [field_[index] for index in racing]
         self._weigh(field_, means, means[:, racing].max(axis=1))
 
     def _conclude(self) -> None:
         """Work out how sure the choice is, and the chance of each other level against it."""
-        field_ = [level for level in self.levels if self._ended(level) is None]
-        means = grid_means(self._board(field_))
+        field_, means = self._expected()
         chosen = means[:, field_.index(self._best())]
         self.confidence = agreement(means.max(axis=1), chosen, self.config.race.tolerance)
         self._weigh(field_, means, chosen)
+
+    def _expected(self) -> tuple[list[float], np.ndarray]:
+        """The levels that were not ended, and draws of what the grid would find for each."""
+        levels = [level for level in self.levels if self._ended(level) is None]
+        return levels, grid_means(self._board(levels))
 
     def _weigh(self, levels: Sequence[float], means: np.ndarray, leading: np.ndarray) -> None:
         """The chance of each level to be above what leads by more than the tolerance."""

@@ -139,7 +139,7 @@ def show_sweep(folder: Path) -> Shown:
     rows = (
         ("what", _describe(config)),
         ("done", f"{len(records)} of {stands.wanted.size} runs: {_progress(runs, records)}"),
-        ("later", f"at most {stands.further} runs more, as the race decides" if stands.further else ""),
+        ("later", f"at most {stands.wanted.further} runs more, as the race decides" if stands.wanted.further else ""),
         ("stopped", "; ".join(f"level {stop.sparsity:g}: {reason(stop)}" for stop in stands.wanted.stops)),
         ("damaged", "; ".join(stands.damaged.values())),
         ("failed", "; ".join(f"{name}: {one.error}" for name, one in stands.failed.items())),
@@ -185,12 +185,12 @@ def show_transfer(folder: Path) -> Shown:
     from supertickets.experiments.transfer_outcome import read_transfer
 
     place = TransferFolder.open(folder)
-    found = read_transfer(place)
+    found, runs = read_transfer(place), place.runs()
     config, records = found.config, [record for group in found.records.values() for record in group]
     seconds, by_arm = _seconds(records), [f"{n} {arm}" for arm, n in Counter(r.kind for r in records).items()]
-    titles = {run.name: f"{run.arm} {place.shares[run.share]} examples seed {run.seed}" for run in place.runs()}
+    titles = {run.name: f"{run.arm} {place.shares[run.share]} examples seed {run.seed}" for run in runs}
     missing = tuple(titles.get(name, name) for name in found.missing)
-    costs = {run.name: float(place.shares[run.share]) for run in place.runs()}
+    costs = {run.name: float(place.shares[run.share]) for run in runs}
     left = {name: costs[name] for name in found.missing}
     rate = sum(seconds.values()) / (sum(costs.values()) - sum(left.values())) if records else 0.0
     rows = (

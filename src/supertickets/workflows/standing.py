@@ -37,11 +37,6 @@ class Standing:
         """The runs without a record."""
         return [run for run in self.wanted.runs if run.name not in self.records and run.name not in self.damaged]
 
-    @property
-    def further(self) -> int:
-        """How many runs, at most, a race may want beyond those that it wants now."""
-        return self.wanted.further
-
     def pace(self) -> tuple[float, dict[str, float]]:
         """The seconds that a unit of cost took, and the costs of what is to come.
 
@@ -52,7 +47,7 @@ class Standing:
         done = sum(costs[record.name] for record in finished)
         seconds = sum(sum(record.cost.seconds.values()) for record in finished)
         left = {name: costs[name] for name in costs if name not in self.records and name not in self.failed}
-        further = self.further * sum(costs.values()) / len(costs)
+        further = self.wanted.further * sum(costs.values()) / len(costs)
         return (seconds / done if done else 0.0), left | {"": further}
 
 
